@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use palisade_console::terminal;
-use serde_json::{Value, json};
 
 use crate::args::ImportCommand;
 use crate::exit::Exit;
@@ -29,13 +28,7 @@ pub(crate) fn run(command: &ImportCommand) -> crate::Outcome {
             terminal::warn(format_args!("{}: {lost}", document.place(&lost.path)));
             exit = Exit::Findings;
         }
-        let mut scc = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
-        if let (Some(scc), Value::Object(fields)) =
-            (scc.as_object_mut(), serde_json::to_value(&converted.scc)?)
-        {
-            scc.extend(fields);
-            scc.insert("metadata".to_owned(), json!({"name": converted.scc.metadata.name}));
-        }
+        let scc = crate::review::scc_object(&converted.scc);
         write!(out, "{}", palisade_k8s::yaml::write(&scc))?;
     }
     if names.is_empty() {

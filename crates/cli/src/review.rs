@@ -13,7 +13,7 @@ use palisade_k8s::manifest::Node;
 pub(crate) use load::{Inputs, Loaded};
 pub(crate) use palisade_review::{
     ASSUMED_NAMESPACE, Accounts, Options, Report, Subject, Surroundings, UNCONFINED, Verdict, beyond,
-    free_name, kept_off, scc_object, use_role,
+    free_name, is_root_with_capabilities, kept_off, scc_object, use_role,
 };
 
 use crate::args::{Output, ReviewArgs};

@@ -537,3 +537,40 @@ fn patches_of_kustomize_are_no_workloads() {
     ];
     assert_says("config", &text, &says, &["left out: config"]);
 }
+
+/// NVIDIA/k8s-nim-operator#405 and NVIDIA/OpenShell#3030: an SCC that admits root without capabilities, with which most such images
+/// end at their start.
+#[test]
+fn a_proposed_scc_says_what_it_takes_from_root() {
+    for (context, is_said) in [
+        ("runAsUser: 0", true),
+        ("runAsUser: 0, capabilities: {drop: [ALL], add: [CHOWN]}", false),
+        ("runAsUser: 0, privileged: true", false),
+        ("runAsUser: 7", false),
+    ] {
+        let text = WORKLOAD.replace("privileged: true", context);
+        for (command, words) in [
+            (&["review", "-f", "p.yaml"][..], "root without capabilities"),
+            (&["scc", "generate", "p.yaml"], "drops all capabilities, also of deployment/d"),
+        ] {
+            let (_, text) = run(&[("p.yaml", &text)], command);
+            assert_eq!(text.contains(words), is_said, "{command:?} {context}: {text}");
+        }
+    }
+}
+
+/// What is printed for clusters before OpenShift 4.11 is taken by their clients too (helm/helm#9227).
+#[test]
+fn printed_sccs_pass_older_clients() {
+    let psp = "{apiVersion: policy/v1beta1, kind: PodSecurityPolicy, metadata: {name: p}, spec: {privileged: true, seLinux: {rule: RunAsAny}, \
+        runAsUser: {rule: RunAsAny}, fsGroup: {rule: RunAsAny}, supplementalGroups: {rule: RunAsAny}, volumes: ['*']}}";
+    let says = ["allowHostPID: ", "allowedCapabilities: []", "defaultAddCapabilities: []", "priority: 0"];
+    for args in [
+        &["import", "psp", "psp.yaml"][..],
+        &["scc", "generate", "d.yaml"],
+        &["review", "d.yaml", "--scc-set", "3"],
+    ] {
+        let (_, text) = run(&[("psp.yaml", psp), ("d.yaml", WORKLOAD)], args);
+        assert_says(&args.join(" "), &text, &says, &[": null"]);
+    }
+}

@@ -260,8 +260,8 @@ impl Case<'_> {
             let wider = wider(own, near.scc());
             let more: Vec<String> = wider.iter().map(|(field, what)| format!("{field}: {what}")).collect();
             let what = if more.is_empty() { "tried first".to_owned() } else { more.join("; ") };
-            let users = self.users_of(own);
-            advice.own_summary = Some(format!("like {}, plus {what}{users}", near.name()));
+            let (users, root) = (self.users_of(own), self.root_of(own));
+            advice.own_summary = Some(format!("like {}, plus {what}{users}{root}", near.name()));
             advice.own_base = Some(near.name().to_owned());
             advice.own_wider = wider;
         }
@@ -280,6 +280,17 @@ impl Case<'_> {
                 "; a container without runAsUser starts only if its image's USER is a number other than 0"
             }
             _ => "",
+        }
+    }
+
+    /// What an SCC takes from containers that run as root: most images that do change owners or users at their start.
+    fn root_of(&self, own: &SecurityContextConstraints) -> &'static str {
+        let drops = own.required_drop_capabilities.iter().flatten().any(|name| name == "ALL");
+        match drops && crate::notes::is_root_with_capabilities(&self.subject.pod) {
+            true => {
+                "; root without capabilities: add those that it needs (often CHOWN, SETUID and SETGID) to the container, and ask again"
+            }
+            false => "",
         }
     }
 
@@ -412,7 +423,9 @@ impl Case<'_> {
         let kept: Vec<&str> = wider.iter().map(|(field, _)| *field).collect();
         let (namespace, account) = (&self.subject.namespace, &self.subject.service_account);
         let [role, binding] = grant::role(&own.metadata.name, namespace, &[account]);
-        json!({"apiVersion": "v1", "kind": "List", "items": [grant::short(own, &kept), role, binding]})
+        // OpenShift before 4.11, whose clients compare with the schema themselves.
+        let is_older = self.policy.sccs().get("restricted-v2").is_none();
+        json!({"apiVersion": "v1", "kind": "List", "items": [grant::short(own, &kept, is_older), role, binding]})
     }
 
     /// The accounts of the namespace under which all checks would pass.

@@ -21,8 +21,24 @@ pub fn role(scc: &str, namespace: &str, accounts: &[&str]) -> [Value; 2] {
     ]
 }
 
-/// The SCC as an object to apply.
+/// The SCC as an object to apply. Clients of older clusters take `null` for a missing field, and refuse that.
 pub fn object(scc: &SecurityContextConstraints) -> Value {
+    completed(whole(scc))
+}
+
+/// An SCC with the fields that older clients require, with the values that mean the same as none.
+fn completed(mut scc: Value) -> Value {
+    let absent: Vec<_> = palisade_scc::absent(&scc).collect();
+    for (field, value) in absent {
+        // A list of volumes has no such value.
+        if let (Some(scc), Ok(value)) = (scc.as_object_mut(), serde_json::from_str::<Value>(value)) {
+            scc.insert(field.to_owned(), value);
+        }
+    }
+    scc
+}
+
+fn whole(scc: &SecurityContextConstraints) -> Value {
     let mut object = json!({"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints"});
     if let (Some(object), Ok(Value::Object(fields))) = (object.as_object_mut(), serde_json::to_value(scc)) {
         object.extend(fields);
@@ -32,13 +48,13 @@ pub fn object(scc: &SecurityContextConstraints) -> Value {
 }
 
 /// The SCC as an object to be applied, without the fields that the API server fills in with the same
-/// (reference/scc.md 1a), but for those of `kept`.
-pub(crate) fn short(scc: &SecurityContextConstraints, kept: &[&str]) -> Value {
-    let mut object = object(scc);
+/// (reference/scc.md 1a), but for those of `kept` and, `for_older` clients, those that they require.
+pub(crate) fn short(scc: &SecurityContextConstraints, kept: &[&str], for_older: bool) -> Value {
+    let mut object = whole(scc);
     if let Some(fields) = object.as_object_mut() {
         fields.retain(|field, value| kept.contains(&field.as_str()) || !is_filled_in(field, value));
     }
-    object
+    if for_older { completed(object) } else { object }
 }
 
 /// Whether a field that is left out becomes this value.
@@ -97,7 +113,9 @@ mod tests {
             default(&mut whole);
             whole.metadata =
                 palisade_k8s::scc::ObjectMeta { name: whole.metadata.name, ..Default::default() };
-            let short = short(&whole, &["allowHostPID"]);
+            let older = short(&whole, &[], true);
+            assert_eq!(palisade_scc::absent(&older).count(), 0, "{older}");
+            let short = short(&whole, &["allowHostPID"], false);
             let mut again = SecurityContextConstraints::deserialize(&short).unwrap();
             default(&mut again);
             assert_eq!(filled(&again), filled(&whole));

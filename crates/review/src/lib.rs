@@ -50,7 +50,7 @@ pub use comparison::Comparison;
 pub use grant::{name as free_name, object as scc_object, role as use_role};
 pub use impact::{Move, Whole, impact, impact_page, pod_changes};
 pub use matrix::matrix;
-pub use notes::{UNCONFINED, kept_off};
+pub use notes::{UNCONFINED, is_root_with_capabilities, kept_off};
 pub use page::{Frame, LinkList, Page, PageError, SCRIPT, STYLE, changes, form, index, login, message};
 pub use report::{ErrorReport, RefusalReport, Report, StepReport, Verdict, list};
 pub use subject::{ASSUMED_NAMESPACE, Accounts, Options, Subject, SubjectError};

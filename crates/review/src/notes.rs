@@ -138,6 +138,21 @@ pub(crate) fn user_of(pod: &Value, container: &str) -> Option<i64> {
     users(pod).find(|(name, ..)| *name == container)?.2
 }
 
+/// Whether a container that is not privileged runs as root and keeps capabilities, unless its SCC drops them.
+#[must_use]
+pub fn is_root_with_capabilities(pod: &Value) -> bool {
+    let lists = ["initContainers", "containers"].into_iter();
+    let mut containers = lists.filter_map(|list| pod.pointer(&format!("/spec/{list}"))?.as_array()).flatten();
+    containers.any(|container| {
+        let own = |path: &str| container.pointer(&format!("/securityContext/{path}"));
+        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+        let dropped = own("capabilities/drop").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        own("privileged") != Some(&Value::Bool(true))
+            && user_of(pod, name) == Some(0)
+            && !dropped.iter().any(|name| name == "ALL")
+    })
+}
+
 /// Containers that the kubelet refuses to start (`pkg/kubelet/kuberuntime/security_context.go`, `verifyRunAsNonRoot`).
 pub(crate) fn never_starts(pod: &Value) -> Vec<String> {
     let roots = users(pod).filter(|(_, is_not_root, user)| *is_not_root && *user == Some(0));

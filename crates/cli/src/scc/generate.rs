@@ -135,6 +135,13 @@ fn tell(ground: &Ground, groups: &[Group<'_>]) -> Result<bool, crate::Failure> {
                 subject.title()
             ));
         }
+        if let Some(subject) = group.weakened() {
+            terminal::note(format!(
+                "{name}: drops all capabilities, also of {}, which runs as root: add those that it needs (often CHOWN, SETUID and SETGID) \
+                 to the container, and generate again",
+                subject.title()
+            ));
+        }
         if let Some(line) = group.smallest_built_in(ground) {
             terminal::note(format!("{name}: {line}"));
         }

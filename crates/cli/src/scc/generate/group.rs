@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::{Ground, beyond};
 use crate::args::Per;
-use crate::review::{Subject, UNCONFINED, free_name, kept_off, scc_object, use_role};
+use crate::review::{
+    Subject, UNCONFINED, free_name, is_root_with_capabilities, kept_off, scc_object, use_role,
+};
 
 /// Workloads of one namespace, and the least SCC for them.
 pub(super) struct Group<'g> {
@@ -123,6 +125,13 @@ impl<'g> Group<'g> {
         let labels = self.scc()?.se_linux_context.se_linux_options.as_ref()?;
         let kept_off = self.subjects.iter().find_map(|subject| Some((*subject, kept_off(&subject.pod)?)));
         kept_off.filter(|_| labels.type_ == UNCONFINED)
+    }
+
+    /// The workload that runs as root and loses its capabilities by the SCC.
+    pub(super) fn weakened(&self) -> Option<&'g Subject> {
+        let drops = self.scc()?.required_drop_capabilities.iter().flatten().any(|name| name == "ALL");
+        let root = self.subjects.iter().find(|subject| is_root_with_capabilities(&subject.pod));
+        root.copied().filter(|_| drops)
     }
 
     /// The SCC for the group; `None` if no SCC admits any of its pods.
