@@ -103,6 +103,12 @@ fn lint_with(object: &Value, known: &Known) -> Vec<Finding> {
         let path = FieldPath::of("apiVersion");
         findings.push(Finding::new("wrong-api-version", Severity::Warning, path, message, help));
     }
+    if text("kind") == KIND && text("apiVersion") == "v1" {
+        let message = "v1 is that of OpenShift 3: on later ones only oc takes it for the right one, and kubectl, Helm and Argo CD say \
+            \"no matches for kind SecurityContextConstraints in version v1\"";
+        let (help, path) = ("write apiVersion: security.openshift.io/v1", FieldPath::of("apiVersion"));
+        findings.push(Finding::new("wrong-api-version", Severity::Warning, path, message, help));
+    }
     match text("kind") {
         KIND => scc(object, &mut findings),
         "ClusterRole" | "Role" => {

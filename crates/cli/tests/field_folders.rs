@@ -345,6 +345,15 @@ fn lint_says_what_it_checked() {
             &[kill],
             &[],
         ),
+        // 389ds/389-ds-base#7392.
+        (
+            "f.service",
+            "[Service]\nSystemCallFilter=~memfd_create\n",
+            0,
+            &["ends the process", "as ~@clock:EPERM"],
+            &[],
+        ),
+        ("g.service", "[Service]\nSystemCallFilter=~memfd_create:EPERM\n", 0, &[], &["ends the process"]),
         (
             "c.service",
             "[Service]\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n",
@@ -538,6 +547,20 @@ fn patches_of_kustomize_are_no_workloads() {
     assert_says("config", &text, &says, &["left out: config"]);
 }
 
+/// openshift/origin#24836, Dynatrace/dynatrace-oneagent-operator#380, jenkins-x/jenkins-x-boot-config#173.
+#[test]
+fn the_group_of_openshift_3_is_named() {
+    for (version, is_named) in [("v1", true), ("security.openshift.io/v1", false)] {
+        let scc = SCC.replace("security.openshift.io/v1", version);
+        let (_, text) = run(&[("scc.yaml", &scc)], &["scc", "lint", "scc.yaml"]);
+        assert_eq!(
+            text.contains("write apiVersion: security.openshift.io/v1"),
+            is_named,
+            "{version}: {text}"
+        );
+    }
+}
+
 /// NVIDIA/k8s-nim-operator#405 and NVIDIA/OpenShell#3030: an SCC that admits root without capabilities, with which most such images
 /// end at their start.
 #[test]
@@ -573,4 +596,55 @@ fn printed_sccs_pass_older_clients() {
         let (_, text) = run(&[("psp.yaml", psp), ("d.yaml", WORKLOAD)], args);
         assert_says(&args.join(" "), &text, &says, &[": null"]);
     }
+}
+
+/// Files without `-f`; a resource of a controller; cloudnative-pg/cloudnative-pg#10446.
+#[test]
+fn what_people_type_is_answered() {
+    let pod = pod("");
+    let cluster =
+        "{apiVersion: postgresql.cnpg.io/v1, kind: Cluster, metadata: {name: c}, spec: {instances: 3}}";
+    let old = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"chmod","action":"SCMP_ACT_ERRNO"},{"name":"chown","action":"SCMP_ACT_ERRNO"}]}"#;
+    let swapped = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["access"],"action":"SCMP_ACT_ALLOW","args":[{"index":1,"op":"SCMP_CMP_MASKED_EQ","value":0,"valueTwo":4294967290}]}]}"#;
+    let files = [
+        ("pod.yaml", pod.as_str()),
+        ("scc.yaml", SCC),
+        ("cluster.yaml", cluster),
+        ("old.json", old),
+        ("swapped.json", swapped),
+        ("lxc.seccomp", "2\ndenylist\n[all]\nkexec_load errno 1\n"),
+        ("c.nspawn", "[Exec]\nSystemCallFilter=bpf\n"),
+    ];
+    for (args, code, says) in [
+        (&["scc", "generate", "pod.yaml"][..], 0, "kind: RoleBinding"),
+        (&["scc", "impact", "--with", "scc.yaml", "pod.yaml"], 0, "0 of 1 workloads move or change"),
+        (&["scc", "who-can", "s", "scc.yaml"], 0, "Group system:authenticated"),
+        (&["scc", "generate"], 2, "--filename <PATH>"),
+        (&["review", "cluster.yaml"], 2, "kubectl get pods -o yaml | palisade review -f -"),
+        // kubernetes/kubernetes#57787.
+        (
+            &["seccomp", "lint", "old.json"],
+            1,
+            "syscalls[0].name: containerd reads names alone, so that in a Localhost profile this entry (and 1 more)",
+        ),
+        // ihac/Cessa, profiles/httpd-test.profile.
+        (&["seccomp", "lint", "swapped.json"], 1, "are the two exchanged?"),
+        (&["seccomp", "explain", "RuntimeDefault", "io_uring_setup"], 0, "ERRNO(EPERM)"),
+        (&["seccomp", "lint", "lxc.seccomp"], 2, "this is LXC's form, which is not read here"),
+        (&["seccomp", "lint", "c.nspawn"], 2, "this is a file of systemd-nspawn"),
+    ] {
+        let (got, text) = run(&files, args);
+        assert_eq!(got, code, "{args:?}: {text}");
+        assert_says(&args.join(" "), &text, &[says], &[]);
+    }
+}
+
+/// `scc impact` judges a cluster without SCC as `review` does.
+#[test]
+fn a_cluster_without_sccs_refuses_nothing_by_them() {
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}";
+    let pod = pod("");
+    let files = [("n.yaml", namespace), ("scc.yaml", SCC), ("pod.yaml", pod.as_str())];
+    let (_, text) = run(&files, &["scc", "impact", "--policy", "n.yaml", "--with", "scc.yaml", "pod.yaml"]);
+    assert_says("impact", &text, &["of 1 workloads move or change"], &["refused ->"]);
 }

@@ -15,11 +15,11 @@ pub const EXPLORER: &str = include_str!("builtin/example-explorer-profile.json")
 pub const ALL: [(&str, &str); 3] =
     [("workshop", WORKSHOP), ("runtime/default", DEFAULT), ("example-explorer-profile", EXPLORER)];
 
-/// The text of a built-in profile. `runtime/default@3` is that of set 3, OpenShift 3's, which the workshop page prints.
+/// The text of a built-in profile. `RuntimeDefault`, as a pod has it, is the same as `runtime/default`; `runtime/default@3` is that of set 3, OpenShift 3's, which the workshop page prints.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static str> {
     let alias = match name {
-        "docker/default" | "runtime/default@4" => "runtime/default",
+        "docker/default" | "runtime/default@4" | "RuntimeDefault" | "docker" => "runtime/default",
         "runtime/default@3" => "workshop",
         other => other,
     };

@@ -30,6 +30,8 @@ pub enum Syntax {
     Quadlet,
     /// JSON values, each after a line `// name`, as inspektor-gadget prints them.
     Advice,
+    /// A format of another program, by its name, which is not read.
+    Foreign(&'static str),
 }
 
 impl Syntax {
@@ -41,6 +43,8 @@ impl Syntax {
             Some("yaml" | "yml") => Self::Yaml,
             Some("service" | "socket" | "mount" | "swap") => Self::Unit,
             Some("container" | "kube" | "pod") => Self::Quadlet,
+            // Its SystemCallFilter= adds to a list of nspawn's own.
+            Some("nspawn") => Self::Foreign("a file of systemd-nspawn"),
             _ => Self::of_text(text),
         }
     }
@@ -49,6 +53,10 @@ impl Syntax {
         let starts = |words: &[&str]| {
             text.lines().any(|line| words.iter().any(|word| line.trim_start().starts_with(word)))
         };
+        let lists = ["allowlist", "denylist", "whitelist", "blacklist"];
+        if matches!(text.trim_start().as_bytes(), [b'1' | b'2', b'\n' | b'\r', ..]) && starts(&lists) {
+            return Self::Foreign("LXC's form");
+        }
         match text.trim_start().as_bytes() {
             [b'/', b'/', ..] => Self::Advice,
             [b'{' | b'[', ..] if !starts(&["[Service]", "[Unit]", "[Container]"]) => Self::Json,
@@ -131,6 +139,10 @@ pub fn read(text: &str, syntax: Syntax) -> Vec<Source> {
         Syntax::Unit => vec![Source::new("", START, systemd::read(text))],
         Syntax::Quadlet => kind::quadlet(text),
         Syntax::Advice => embedded::advice(text),
+        Syntax::Foreign(what) => {
+            let message = format!("this is {what}, which is not read here");
+            vec![Source::nothing("", START, "", message)]
+        }
         Syntax::Json => match profile::json_value(text) {
             Ok(node) => or_named(kind::of_document(&node), &[node]),
             Err(error) => vec![Source::nothing("", error.position, "", error.message)],
@@ -174,6 +186,9 @@ mod tests {
             (None, "[Unit]\nA=b\n[Container]\nImage=a", Syntax::Quadlet),
             (None, "// pod/a\n{}", Syntax::Advice),
             (Some("txt"), "kind: SeccompProfile", Syntax::Yaml),
+            (Some("nspawn"), "[Exec]", Syntax::Foreign("a file of systemd-nspawn")),
+            (Some("seccomp"), "2\ndenylist\n[all]\nkexec_load errno 1\n", Syntax::Foreign("LXC's form")),
+            (None, "2\n", Syntax::Yaml),
         ];
         for (extension, text, syntax) in cases {
             assert_eq!(Syntax::of(extension, text), syntax, "{extension:?} {text:?}");

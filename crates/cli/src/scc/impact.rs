@@ -20,9 +20,10 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let mut with = files::read(&args.with)?;
     policy::put_into(&mut with, namespace);
     policy::add_layer(&mut new, &with)?;
-    let before = Surroundings::new(&around);
+    let before = Surroundings::new(&around).without_scc(!old.has_sccs());
     around.extend(with);
-    let new = (&new.build(), &Surroundings::new(&around));
+    let after = Surroundings::new(&around).without_scc(!new.has_sccs());
+    let new = (&new.build(), &after);
     let moves = impact(&subjects, (&old.build(), &before), new);
     match args.output {
         TextOrHtml::Text => text(&moves, subjects.len())?,

@@ -157,9 +157,16 @@ fn checked(profile: &Profile, archs: &[Arch], args: &ContextArgs) -> String {
 
 /// What becomes of a service that makes a denied syscall, where systemd's default is in force.
 fn ends_the_process(profile: &Profile) -> Option<&'static str> {
-    let kills = matches!(profile.default_action, Action::KillProcess | Action::KillThread);
-    (kills && profile.origin.is_unit()).then_some(
-        "a syscall that the unit does not let through ends the process (status=31/SYS), also one that a ~ line takes out, as \
-         ~@privileged does with chown and ~@resources with sched_setaffinity; SystemCallErrorNumber=EPERM lets it fail instead",
-    )
+    let kills = |action: Action| matches!(action, Action::KillProcess | Action::KillThread);
+    match profile.origin.is_unit() {
+        true if kills(profile.default_action) => Some(
+            "a syscall that the unit does not let through ends the process (status=31/SYS), also one that a ~ line takes out, as \
+             ~@privileged does with chown and ~@resources with sched_setaffinity; SystemCallErrorNumber=EPERM lets it fail instead",
+        ),
+        true if profile.entries.iter().any(|entry| kills(entry.action)) => Some(
+            "a syscall that a ~ line names without an error ends the process (status=31/SYS); with one, as ~@clock:EPERM, or with \
+             SystemCallErrorNumber=EPERM, it fails instead",
+        ),
+        _ => None,
+    }
 }

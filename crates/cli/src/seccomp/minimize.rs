@@ -66,10 +66,11 @@ fn read(path: &std::path::Path, native: Arch, has_base: bool) -> Result<Recordin
     let recording = Recording::read(&name, &text, native);
     let recording = recording.map_err(|error| format!("{shown}: {error}"))?;
     if let Some((count, first)) = recording.strange {
-        terminal::note(format!(
-            "{shown}:{first}: in no known form, as are {} more lines; passed over",
-            count - 1
-        ));
+        let more = match count {
+            1 => String::new(),
+            _ => format!(", as are {} more lines", count - 1),
+        };
+        terminal::note(format!("{shown}:{first}: in no known form{more}; passed over"));
     }
     let unknown: Vec<&str> = recording.observed.unknown().collect();
     if !unknown.is_empty() {
@@ -114,7 +115,8 @@ fn filter(written: &Value, native: Arch) -> Result<Filter, crate::Failure> {
 fn holdout(recordings: &[Recording], needs: &Needs, base: Option<&Base>, native: Arch) -> crate::Outcome {
     if recordings.len() < 2 {
         return Err(
-            "--holdout takes two recordings at least: one is left aside, the others make the profile".into(),
+            "--holdout takes two recordings at least: one is left aside, the others make the profile; a file of `seccomp record --runs` is \
+             one, since it keeps the sum of its runs".into(),
         );
     }
     let mut out = terminal::out();

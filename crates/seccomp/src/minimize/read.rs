@@ -112,9 +112,11 @@ fn audit(line: &str, observed: &mut Observed) -> bool {
     true
 }
 
-/// Whether systemd-journald wrote a line: `TIME HOST audit[PID]: SECCOMP auid=…` (systemd journald-audit.c).
+/// Whether systemd-journald wrote a line: `TIME HOST audit[PID]: SECCOMP auid=…` (systemd journald-audit.c), or people copied it
+/// without its time.
 fn is_of_journal(line: &str) -> bool {
-    let text = line.split_once(" audit[").and_then(|(_, rest)| rest.split_once("]: "));
+    let rest = line.strip_prefix("audit[").or_else(|| Some(line.split_once(" audit[")?.1));
+    let text = rest.and_then(|rest| rest.split_once("]: "));
     let kind = text.and_then(|(_, text)| text.split_whitespace().next());
     kind.is_some_and(|kind| {
         kind.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'0'..=b'9'))
@@ -260,6 +262,11 @@ mod tests {
             (
                 "Mar 04 19:57:53 host audit[288]: SECCOMP auid=1 pid=288 comm=\"x y\" sig=31 arch=c000003e syscall=117 compat=0 ip=0x7f code=0x0\nMar 04 19:57:53 host audit[288]: PROCTITLE proctitle=6c73",
                 &["setresuid 1"],
+            ),
+            // systemd/systemd#9939.
+            (
+                "audit[7053]: SECCOMP auid=1 pid=7053 comm=\"pyzor\" sig=31 arch=c000003e syscall=141 compat=0 ip=0x7f code=0x0",
+                &["setpriority 1"],
             ),
             ("type=SECCOMP msg=audit(1.2:3): arch=c000003e syscall=5000", &["? number 5000 on x86_64"]),
             (

@@ -4,7 +4,7 @@ use palisade_k8s::KernelVersion;
 use palisade_k8s::capability;
 use palisade_k8s::manifest::{self, Node, NodeValue, Position, ReadError};
 
-use super::meant::{SLIPS, constant, other_field};
+use super::meant::{SLIPS, constant, old_form, other_field};
 use super::{ArchMap, Entry, FLAGS, Gate, Lines, Origin, Profile, json};
 use crate::action::Action;
 use crate::arch::{Arch, ArchSet, OTHER_SCMP};
@@ -349,7 +349,12 @@ impl<'a> Reader<'a> {
 
     fn entries(&mut self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for (at, node) in self.list("syscalls").iter().enumerate() {
+        let list = self.list("syscalls");
+        if let Some((at, field, message)) = old_form(list) {
+            let path = self.path(&field);
+            self.findings.warn(at, path, message);
+        }
+        for (at, node) in list.iter().enumerate() {
             let path = self.path(&format!("syscalls[{at}]"));
             entries.extend(Reader::new(node, path, self.findings).knows(ENTRY_FIELDS).entry());
         }
@@ -416,7 +421,9 @@ impl<'a> Reader<'a> {
         };
         let compared = match operator {
             Operator::MaskedEqual { mask } => {
-                if second & !mask != 0 {
+                if mask == 0 && second != 0 {
+                    self.warn("value", "is the mask, and 0 hides every bit, so that this always holds; valueTwo is what the rest must be: are the two exchanged?");
+                } else if second & !mask != 0 {
                     self.warn("valueTwo", "has bits outside of the mask in value, which do not count");
                 }
                 second
