@@ -4,9 +4,10 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Failure, observe};
-use crate::cri::message::ContainerStatus;
+use super::{Failure, Observed, Worker, attempt, is_named, observe};
+use crate::cri::message::{ContainerId, ContainerStatus};
 use crate::node::Node;
+use crate::plan;
 use crate::sandbox;
 use crate::slot::Slot;
 use crate::volume::{unmount_below, unmount_images};
@@ -32,6 +33,35 @@ pub(super) fn last_lines(logs: &Path, slot: &Slot, found: &ContainerStatus) -> O
     }
     let log = crate::log::Log::new(logs, &found.log_path)?;
     crate::log::last_lines(&log, 80, 2048).filter(|text| !text.is_empty())
+}
+
+impl Worker {
+    /// Removes all but the two latest containers of each name.
+    pub(super) async fn remove_old(&self, observed: &Observed) -> Result<(), Failure> {
+        let mut all: Vec<_> = observed.containers.iter().filter(|found| plan::has_ended(found)).collect();
+        all.sort_by_key(|found| std::cmp::Reverse(attempt(found)));
+        for found in all {
+            let name = found.metadata.as_ref().map(|metadata| metadata.name.as_str()).unwrap_or_default();
+            let newest = observed.containers.iter().filter(|other| is_named(other, name)).map(attempt).max();
+            if attempt(found) + 1 < newest.unwrap_or(0) {
+                self.node.cri.remove_container(ContainerId { container_id: found.id.clone() }).await?;
+                let log = Path::new(&found.log_path);
+                let _ = std::fs::remove_file(log);
+                let _ = std::fs::remove_file(crate::log::moved(log));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the sandboxes beside the one that works: an agent or engine that was killed may have made another.
+    pub(super) async fn remove_fallen(&self, observed: &Observed) {
+        let Some(ready) = observed.ready() else { return };
+        for other in observed.sandboxes.iter().filter(|other| other.id != ready.id) {
+            if let Err(error) = self.node.remove_sandbox(&other.id).await {
+                tracing::warn!("the sandbox {} that fell stays for now: {error}", other.id);
+            }
+        }
+    }
 }
 
 /// Removes a pod's sandboxes, volumes, logs and cgroups.
