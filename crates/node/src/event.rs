@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use crate::slot::names;
+use crate::slot::{Names, names};
 
 /// Maximum number of distinct events that are remembered for counting.
 const REMEMBERED: usize = 2000;
@@ -60,17 +60,7 @@ impl Recorder {
         let key = format!("{}/{container:?}/{reason}/{}", about.uid, shape(&message));
         let events: Api<Event> = Api::namespaced(self.client.clone(), about.namespace);
         let now = Time(jiff::Timestamp::now());
-        let again = {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.len() > REMEMBERED {
-                seen.clear();
-            }
-            seen.get_mut(&key).map(|(name, count)| {
-                *count += 1;
-                (name.clone(), *count)
-            })
-        };
-        if let Some((name, count)) = again {
+        if let Some((name, count)) = self.again(&key) {
             let change = serde_json::json!({"count": count, "lastTimestamp": now, "message": message});
             let patch = Patch::Merge(change);
             if events.patch(&name, &PatchParams::default(), &patch).await.is_ok() {
@@ -79,9 +69,34 @@ impl Recorder {
         }
         let id = jiff::Timestamp::now().as_nanosecond();
         let name = format!("{}.{:x}", about.name.chars().take(200).collect::<String>(), id);
+        let event = self.event(about, &name, container, now);
         let event = Event {
+            type_: Some(format!("{level:?}")),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
+            ..event
+        };
+        events.create(&PostParams::default(), &event).await?;
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (name, 1));
+        Ok(())
+    }
+
+    /// The name of an event that was written before, and its new count.
+    fn again(&self, key: &str) -> Option<(String, i32)> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() > REMEMBERED {
+            seen.clear();
+        }
+        let (name, count) = seen.get_mut(key)?;
+        *count += 1;
+        Some((name.clone(), *count))
+    }
+
+    /// A first event about a pod, without what it says.
+    fn event(&self, about: Names<'_>, name: &str, container: Option<&str>, now: Time) -> Event {
+        Event {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
+                name: Some(name.to_owned()),
                 namespace: Some(about.namespace.to_owned()),
                 ..Default::default()
             },
@@ -94,9 +109,6 @@ impl Recorder {
                 field_path: container.map(|name| format!("spec.containers{{{name}}}")),
                 ..Default::default()
             },
-            type_: Some(format!("{level:?}")),
-            reason: Some(reason.to_owned()),
-            message: Some(message),
             count: Some(1),
             first_timestamp: Some(now.clone()),
             last_timestamp: Some(now),
@@ -106,10 +118,7 @@ impl Recorder {
             }),
             reporting_component: Some(self.component.to_owned()),
             ..Default::default()
-        };
-        events.create(&PostParams::default(), &event).await?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (name, 1));
-        Ok(())
+        }
     }
 }
 
