@@ -271,18 +271,29 @@ fn slice(text: &str) -> Result<Slice> {
     }
 }
 
-/// The offset of the parenthesis that ends a filter; quoted ones and matched pairs inside do not count.
-fn end_of_filter(text: &str) -> Option<usize> {
-    let (mut open, mut quote, mut is_escaped) = (0_usize, None, false);
-    for (at, letter) in text.char_indices() {
-        match (letter, quote) {
+/// The letters of a filter outside of quotes, with their offsets.
+fn unquoted(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut quote, mut is_escaped) = (None, false);
+    text.char_indices().filter(move |(_, letter)| {
+        match (*letter, quote) {
             _ if is_escaped => is_escaped = false,
             ('\\', _) => is_escaped = true,
             (letter, Some(end)) => quote = quote.filter(|_| letter != end),
-            ('"' | '\'', None) => quote = Some(letter),
-            ('(', None) => open += 1,
-            (')', None) if open == 0 => return Some(at),
-            (')', None) => open -= 1,
+            (letter @ ('"' | '\''), None) => quote = Some(letter),
+            _ => return true,
+        }
+        false
+    })
+}
+
+/// The offset of the parenthesis that ends a filter; quoted ones and matched pairs inside do not count.
+fn end_of_filter(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (at, letter) in unquoted(text) {
+        match letter {
+            '(' => open += 1,
+            ')' if open == 0 => return Some(at),
+            ')' => open -= 1,
             _ => {}
         }
     }
@@ -291,23 +302,9 @@ fn end_of_filter(text: &str) -> Option<usize> {
 
 /// The first comparison in a filter, outside of quotes, with its two sides.
 fn operator(text: &str) -> Option<(&str, Comparison, &str)> {
-    let (mut quote, mut is_escaped) = (None, false);
-    for (at, letter) in text.char_indices() {
-        match (letter, quote) {
-            _ if is_escaped => is_escaped = false,
-            ('\\', _) => is_escaped = true,
-            (letter, Some(end)) => quote = quote.filter(|_| letter != end),
-            ('"' | '\'', None) => quote = Some(letter),
-            ('=' | '!' | '<' | '>', None) => {
-                let (left, rest) = text.split_at(at);
-                return OPERATORS
-                    .iter()
-                    .find_map(|(sign, comparison)| Some((left, *comparison, rest.strip_prefix(sign)?)));
-            }
-            _ => {}
-        }
-    }
-    None
+    let (at, _) = unquoted(text).find(|(_, letter)| matches!(letter, '=' | '!' | '<' | '>'))?;
+    let (left, rest) = text.split_at(at);
+    OPERATORS.iter().find_map(|(sign, comparison)| Some((left, *comparison, rest.strip_prefix(sign)?)))
 }
 
 /// Longer operators first.
