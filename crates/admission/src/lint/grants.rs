@@ -206,60 +206,60 @@ fn near_cluster_role(known: &Known, name: &str) -> String {
     suggestion(name, own, "")
 }
 
+/// The finding that there is no role that a binding names, as far as the input tells.
+fn missing(role: &RoleRef, namespace: &str, known: &Known) -> Option<Finding> {
+    let name = &role.name;
+    let has_cluster_role = known.cluster_roles.contains_key(name);
+    let of_kind = |kind: &str, message: String| {
+        warn("missing-role", FieldPath::of("roleRef.kind"), message, format!("write kind: {kind}"))
+    };
+    let may_be_meant = || {
+        let is_sccs = name.starts_with(ROLE_PREFIX) || known.sccs.contains_key(name);
+        is_sccs || !near_cluster_role(known, name).is_empty()
+    };
+    match role.kind.as_str() {
+        "Role" if known.has_role(namespace, name) => None,
+        "Role" if has_cluster_role => {
+            let message = format!("there is no Role {name} here, but a ClusterRole of that name");
+            Some(of_kind("ClusterRole", message))
+        }
+        "Role" => Some(absent(role, known)),
+        "ClusterRole" if has_cluster_role => None,
+        "ClusterRole" if may_be_meant() => Some(absent(role, known)),
+        "ClusterRole" if known.has_role(namespace, name) => {
+            Some(of_kind("Role", format!("there is no ClusterRole {name}, but a Role of that name")))
+        }
+        _ => None,
+    }
+}
+
+/// The finding that there is no such role of any kind, with the name that may be meant.
+fn absent(role: &RoleRef, known: &Known) -> Finding {
+    let RoleRef { kind, name, .. } = role;
+    let help = match name.strip_prefix(ROLE_PREFIX) {
+        Some(scc) if !known.sccs.contains_key(scc) => {
+            known.near_scc(scc).replace("did you mean ", &format!("did you mean {ROLE_PREFIX}"))
+        }
+        None if known.sccs.contains_key(name) => {
+            format!("the role that may use that SCC is kind: ClusterRole, name: {ROLE_PREFIX}{name}")
+        }
+        None if kind == "ClusterRole" => near_cluster_role(known, name),
+        _ => suggestion(
+            name,
+            known.role_names.iter().map(String::as_str).take(CANDIDATES),
+            "create it beside the binding",
+        ),
+    };
+    let message = format!("there is no {kind} {name} here; until there is, the binding grants nothing");
+    warn("missing-role", FieldPath::of("roleRef.name"), message, help)
+}
+
 /// A missing role, and impossible subjects.
 pub(super) fn binding(object: &Value, known: &Known, findings: &mut Vec<Finding>) {
     let Ok(binding) = fit::<RoleBinding, _>(object) else { return };
     let role = &binding.role_ref;
     let namespace = &binding.metadata.namespace;
-    let is_missing = match role.kind.as_str() {
-        "Role" => !known.has_role(namespace, &role.name),
-        "ClusterRole" => {
-            !known.cluster_roles.contains_key(&role.name)
-                && (role.name.starts_with(ROLE_PREFIX)
-                    || known.sccs.contains_key(&role.name)
-                    || !near_cluster_role(known, &role.name).is_empty())
-        }
-        _ => false,
-    };
-    let path = FieldPath::of("roleRef.name");
-    if is_missing && role.kind == "Role" && known.cluster_roles.contains_key(&role.name) {
-        let message = format!("there is no Role {} here, but a ClusterRole of that name", role.name);
-        findings.push(warn(
-            "missing-role",
-            FieldPath::of("roleRef.kind"),
-            message,
-            "write kind: ClusterRole",
-        ));
-    } else if is_missing {
-        let help = match role.name.strip_prefix(ROLE_PREFIX) {
-            Some(scc) if !known.sccs.contains_key(scc) => {
-                known.near_scc(scc).replace("did you mean ", &format!("did you mean {ROLE_PREFIX}"))
-            }
-            None if known.sccs.contains_key(&role.name) => {
-                format!(
-                    "the role that may use that SCC is kind: ClusterRole, name: {ROLE_PREFIX}{}",
-                    role.name
-                )
-            }
-            None if role.kind == "ClusterRole" => near_cluster_role(known, &role.name),
-            _ => suggestion(
-                &role.name,
-                known.role_names.iter().map(String::as_str).take(CANDIDATES),
-                "create it beside the binding",
-            ),
-        };
-        let message = format!(
-            "there is no {} {} here; until there is, the binding grants nothing",
-            role.kind, role.name
-        );
-        findings.push(warn("missing-role", path, message, help));
-    } else if role.kind == "ClusterRole"
-        && !known.cluster_roles.contains_key(&role.name)
-        && known.has_role(namespace, &role.name)
-    {
-        let message = format!("there is no ClusterRole {}, but a Role of that name", role.name);
-        findings.push(warn("missing-role", FieldPath::of("roleRef.kind"), message, "write kind: Role"));
-    }
+    findings.extend(missing(role, namespace, known));
     let is_of_cluster = object.get("kind").and_then(Value::as_str) == Some("ClusterRoleBinding");
     let subjects = binding.subjects.iter().enumerate();
     findings.extend(subjects.filter_map(|(index, named)| subject::finding(named, index, is_of_cluster)));
