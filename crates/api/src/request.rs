@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 use crate::error::{ApiError, ApiResult};
 use crate::kind::{Resource, Subresource};
 use crate::limits::PAGE;
@@ -89,29 +91,18 @@ impl Query {
     }
 }
 
+/// The characters that are encoded in a query: all but the unreserved ones of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as a value in a query.
+pub fn encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 /// `%41` as `A`; bytes that are not UTF-8 become U+FFFD, which no valid name has.
 pub fn decode(text: &str, plus: bool) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let mut ahead = bytes.clone();
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-        match byte {
-            b'+' if plus => out.push(b' '),
-            b'%' => match (digit(ahead.next()), digit(ahead.next())) {
-                (Some(high), Some(low)) => {
-                    out.push((high * 16 + low) as u8);
-                    bytes = ahead;
-                }
-                _ => out.push(b'%'),
-            },
-            byte => out.push(byte),
-        }
-    }
-    match String::from_utf8_lossy(&out) {
-        Cow::Borrowed(text) => text.to_owned(),
-        Cow::Owned(text) => text,
-    }
+    let spaced = if plus { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
 /// A request for a resource.
@@ -278,6 +269,14 @@ mod tests {
             assert_eq!(found.as_deref(), wanted.map(|(path, _)| path), "{path}");
             assert_eq!(query.get("fieldSelector"), wanted.and_then(|(_, name)| name), "{path}");
             assert_eq!(query.is_true("watch"), wanted.is_some(), "{path}");
+        }
+    }
+    #[test]
+    fn values_are_encoded_and_decoded() {
+        for (text, encoded) in [("a-1._~", "a-1._~"), ("a b/é&=+%", "a%20b%2F%C3%A9%26%3D%2B%25"), ("", "")]
+        {
+            assert_eq!(encode(text), encoded);
+            assert_eq!(decode(encoded, true), text);
         }
     }
 }

@@ -1,23 +1,13 @@
 //! The parameters of a request.
 
+use percent_encoding::percent_decode_str;
+
 /// Parameters in order, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits: String = rest.by_ref().take(2).map(char::from).collect();
-                bytes.extend(u8::from_str_radix(&digits, 16));
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 impl Query {
@@ -46,6 +36,6 @@ mod tests {
     fn parameters_are_decoded() {
         let query = Query::parse("command=sh&command=-c&command=echo+a%26b%20%C3%A9&x&bad=%zz");
         assert_eq!(query.all("command"), ["sh", "-c", "echo a&b é"]);
-        assert_eq!((query.get("x"), query.get("bad"), query.get("none")), (Some(""), Some(""), None));
+        assert_eq!((query.get("x"), query.get("bad"), query.get("none")), (Some(""), Some("%zz"), None));
     }
 }

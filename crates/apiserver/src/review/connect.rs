@@ -10,7 +10,7 @@ use crate::admit;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::objects;
-use crate::request::Query;
+use crate::request::{Query, encode};
 use crate::resource::{self, Serves, text};
 use crate::webhook::attributes;
 
@@ -142,18 +142,6 @@ fn path(call: &Call<'_>, pod: &Value) -> ApiResult<String> {
         }
     };
     Ok(format!("{path}?{}", parameters.join("&")))
-}
-
-/// A parameter's value, percent-encoded for a URL.
-fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }
 
 /// The requested container: the one that is named, the pod's only one, or the one that its annotation names as the

@@ -11,6 +11,7 @@ use super::Head;
 use crate::api::Api;
 use crate::error::{ApiError, ApiResult};
 use crate::limits::LOGIN;
+use crate::request::encode;
 use crate::respond;
 use crate::token;
 use palisade_https::Body;
@@ -38,12 +39,6 @@ fn check_return(head: &Head) -> ApiResult<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// A text percent-encoded for a query: all but letters, digits and `-._~` (RFC 3986, section 2.3).
-pub(super) fn encode(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// The metadata of the OAuth server, which is this server (RFC 8414).

@@ -1,11 +1,13 @@
 //! Absolute URLs and absolute paths, represented by their texts and parsed as Go's `net/url` does.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use cel::extractors::This;
 use cel::objects::{Key, Map};
 use cel::{Context, ExecutionError, Value};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::{Outcome, fails};
 
@@ -94,35 +96,35 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 
 /// The bytes of a text without its escapes; `None` if one is invalid.
 fn unescaped(text: &str, is_query: bool) -> Option<Vec<u8>> {
-    let (mut out, mut bytes) = (Vec::with_capacity(text.len()), text.bytes());
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                let (high, low) = (digit()?, digit()?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            b'+' if is_query => b' ',
-            byte => byte,
-        });
-    }
-    Some(out)
+    let has_digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let is_valid = text.split('%').skip(1).all(has_digits);
+    let spaced = if is_query { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    is_valid.then(|| percent_decode_str(&spaced).collect())
 }
+
+/// The characters that are escaped in a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
 
 /// A path as it is sent: unchanged if it can be, else escaped anew.
 fn escaped(path: &str) -> String {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(byte);
-    if path.bytes().all(|byte| is_plain(&byte) || b"!'()*[]%".contains(&byte)) {
-        return path.to_owned();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@!'()*[]%".contains(&byte);
+    match path.bytes().all(is_plain) {
+        true => path.to_owned(),
+        false => percent_encode(&unescaped(path, false).unwrap_or_default(), ESCAPED).to_string(),
     }
-    let mut out = String::with_capacity(path.len());
-    for byte in unescaped(path, false).unwrap_or_default() {
-        match is_plain(&byte) {
-            true => out.push(byte.into()),
-            false => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// The values of each key, in their order; a pair that cannot be read is left out.

@@ -25,9 +25,8 @@ use crate::failure;
 use crate::identity::Identity;
 use crate::limits;
 use crate::objects;
-use crate::request::Query;
+use crate::request::{Query, encode};
 use crate::resource::{self, Resource};
-use crate::serve::oauth::encode;
 
 /// A page, and the URL of its change events.
 pub(super) struct Made {
