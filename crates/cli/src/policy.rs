@@ -155,7 +155,7 @@ fn latest(documents: &[Document]) -> Vec<&Document> {
 }
 
 fn tell_replaced(before: &Document, document: &Document) {
-    // The others are no policy; workloads are all reviewed.
+    // Objects of policies alone: workloads are all reviewed.
     if understood::is_policy(document) && before.node.to_json() != document.node.to_json() {
         let place = document.place(&FieldPath::root());
         let (kind, name) = (document.text("kind"), document.metadata("name"));

@@ -118,7 +118,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// Whether a file that is no manifest, or no finished one, has this error.
+    /// Whether the file is a template, or anything but a manifest.
     fn is_of_another_file(&self) -> bool {
         matches!(self, Self::NoManifest(_) | Self::Template(..))
     }
@@ -319,7 +319,7 @@ fn read_file(path: &Path, documents: &mut Vec<Document>) -> Result<(), FileError
 fn text_of(bytes: Vec<u8>) -> Result<String, std::string::FromUtf8Error> {
     let units = |unit: fn([u8; 2]) -> u16| {
         let pairs = bytes.get(2..).unwrap_or_default().chunks(2);
-        // Half a unit at the end is no character.
+        // Half a unit at the end cannot be decoded.
         let units = pairs.map(|pair| pair.try_into().map_or(0xDC00, unit));
         char::decode_utf16(units).collect::<Result<String, _>>().ok()
     };

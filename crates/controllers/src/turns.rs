@@ -28,7 +28,7 @@ pub(crate) trait Work: Default {
     fn is_empty(&self) -> bool;
 }
 
-/// Who takes turns.
+/// A party to the turns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Party {
     /// A user, for all namespaces that the user requested.

@@ -36,7 +36,7 @@ pub trait Host: std::fmt::Debug {
     /// The client that reaches them.
     fn client(&self) -> &Client;
 
-    /// Waits for answers of theirs. The thread that asks is no worker of an async runtime.
+    /// Waits for answers of theirs. The thread that asks may block: it must be outside of an async runtime.
     ///
     /// # Errors
     ///

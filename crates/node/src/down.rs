@@ -21,7 +21,7 @@ use crate::worker;
 ///
 /// The node's agent runs, or there were pods and the engine that has them cannot be started, or a mount cannot be removed.
 pub async fn down(layout: &Layout) -> Result<(), EngineError> {
-    // A folder that is gone, or that is no node's, has no agent.
+    // A folder that is gone, or never belonged to a node, has no agent.
     let has_been = layout.root().join(claim::LOCK).exists();
     if !has_been && !layout.run().exists() {
         return Ok(());

@@ -17,7 +17,7 @@ pub struct PodRange {
     length: u8,
 }
 
-/// The reason why a text is no range for pods.
+/// The reason why a text cannot be the range of pods.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PodRangeError {
     /// It is not an IPv4 address with a prefix length.

@@ -265,7 +265,7 @@ fn ranges(node: &Value) -> impl Iterator<Item = &str> {
     all.iter().filter_map(Value::as_str).chain(Some(first)).filter(|range| !range.is_empty())
 }
 
-/// Whether two ranges share addresses. Texts that are no ranges share none.
+/// Whether two ranges share addresses. A text that cannot be read as a range shares none.
 fn overlap(one: &str, other: &str) -> bool {
     let parse = |text: &str| {
         let (address, bits) = text.split_once('/')?;

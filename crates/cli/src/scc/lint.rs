@@ -64,7 +64,7 @@ pub(crate) fn run(args: &LintArgs) -> crate::Outcome {
     Ok(ended(exit, left_out))
 }
 
-/// The first SCC that older clients refuse, and how many more they do. It is no finding, since the API server does not.
+/// The first SCC that older clients refuse, and how many more they do. It is printed as a remark: the API server accepts them.
 fn print_absent(out: &mut impl Write, documents: &[Document], objects: &[Value]) -> std::io::Result<()> {
     let is_scc = |object: &Value| object.get("kind").is_some_and(|kind| kind == palisade_k8s::scc::KIND);
     let missing = |object: &Value| palisade_scc::absent(object).next().is_some();

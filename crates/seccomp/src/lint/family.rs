@@ -107,8 +107,8 @@ fn newer_forms(view: &View<'_>, findings: &mut Findings) {
     }
 }
 
-/// The newer forms to let through, also of the syscalls that are to be added. Beside a mask of clone's flags, clone3 is no such form: a
-/// filter cannot see its flags.
+/// The newer forms to let through, also of the syscalls that are to be added. clone3 is left out beside a mask of clone's
+/// flags: a filter cannot see those of clone3.
 pub(super) fn refused<'v>(
     view: &'v View<'_>,
     added: &'v BTreeSet<&str>,

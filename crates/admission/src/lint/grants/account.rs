@@ -25,7 +25,7 @@ const ACCOUNT_OF: [&str; 3] = [
 #[derive(Debug, Default)]
 pub struct NamedInGrants {
     named: BTreeMap<String, BTreeMap<Is, (usize, FieldPath)>>,
-    /// The namespaces and names of the accounts that there are: names of grants to them are no slips.
+    /// The namespaces and names of the accounts that there are: a grant that names one is taken as meant.
     accounts: BTreeSet<(String, String)>,
     namespaces: BTreeSet<String>,
 }
