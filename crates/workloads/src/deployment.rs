@@ -1,6 +1,7 @@
 //! Deployments: one replica set for each version of the template; the newest grows while the others shrink
 //! (`pkg/controller/deployment`).
 
+mod set;
 mod status;
 
 use palisade_k8s::put;
@@ -9,9 +10,10 @@ use serde_json::{Map, Value, json};
 use crate::Next;
 use crate::past::{self, PRESENT, Weights};
 use crate::pods::{self, hash_of, is_leaving};
-use crate::work::{Work, brief};
+use crate::work::Work;
 use palisade_api::error::{ApiError, ApiResult, Reason};
 use palisade_api::kind::{REPLICA_SETS, text};
+use set::{available, count, form, is_empty, outline, replicas, revision, running};
 
 /// Label by which the pods of one form of a template are told from others.
 const HASH: &str = "pod-template-hash";
@@ -65,60 +67,11 @@ struct Deployment<'d> {
     refused: Option<Box<ApiError>>,
 }
 
-/// The needed fields of an old ReplicaSet.
-fn outline(set: Value) -> Value {
-    let said = [REVISION, DESIRED, MOST].into_iter().filter_map(|name| {
-        let value = set.pointer("/metadata/annotations")?.get(name)?.clone();
-        Some((name.to_owned(), value))
-    });
-    let said: Map<String, Value> = said.collect();
-    let mut set = brief(set);
-    put(&mut set, &["metadata", "annotations"], said.into());
-    set
-}
-
 /// The reason of an event and of a condition.
 const NOT_CREATED: &str = "ReplicaSetCreateError";
 
 fn not_created(error: &ApiError) -> String {
     format!("Failed to create new replica set: {}", error.message)
-}
-
-fn annotation<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
-    object.pointer("/metadata/annotations")?.get(name)?.as_str()
-}
-
-fn count(object: &Value, name: &str) -> Option<i64> {
-    annotation(object, name)?.parse().ok()
-}
-
-fn revision(set: &Value) -> i64 {
-    count(set, REVISION).unwrap_or_default()
-}
-
-/// The template of a replica set as its deployment has it.
-fn form(set: &Value) -> Value {
-    let mut template = set.pointer("/spec/template").cloned().unwrap_or_default();
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.shift_remove(HASH);
-    }
-    template
-}
-
-fn replicas(set: &Value) -> i64 {
-    set.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default()
-}
-
-fn available(set: &Value) -> i64 {
-    set.pointer("/status/availableReplicas").and_then(Value::as_i64).unwrap_or_default()
-}
-
-fn running(set: &Value) -> i64 {
-    set.pointer("/status/replicas").and_then(Value::as_i64).unwrap_or_default()
-}
-
-fn is_empty(set: &Value) -> bool {
-    replicas(set) == 0 && running(set) == 0
 }
 
 /// A number, or a percentage of another.
