@@ -126,6 +126,11 @@ impl Places {
         self.holds().place = Some(place);
     }
 
+    /// The name of the party that has the place; empty without one.
+    pub fn party(&self) -> Arc<str> {
+        self.holds().place.as_ref().map_or_else(|| "".into(), |place| Arc::clone(&place.party.name))
+    }
+
     /// Holds a turn of slow requests.
     pub fn hold_turn(&self, turn: Lease) {
         self.holds().turn = Some(turn);

@@ -1,5 +1,7 @@
 //! A request while the API handles it.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::api::Api;
@@ -7,6 +9,7 @@ use crate::error::ApiResult;
 use crate::gate::Pass;
 use crate::identity::Identity;
 use crate::notes::Notes;
+use crate::objects;
 use crate::request::{Query, Target};
 use crate::share::Places;
 
@@ -31,6 +34,11 @@ pub(crate) struct Stay<'a> {
 }
 
 impl Stay<'_> {
+    /// The name of the party that the request counts against.
+    pub(crate) fn party(self) -> Arc<str> {
+        self.places.map_or_else(|| objects::SERVER.into(), Places::party)
+    }
+
     /// Leaves it to others for the rest of the request.
     pub(crate) fn set_aside(self, api: &Api) -> ApiResult<()> {
         self.places.map_or(Ok(()), |places| api.shares.set_aside(places))

@@ -62,7 +62,7 @@ use palisade_api::{
     selector, table, weight,
 };
 
-use palisade_registry::{definitions, failure, hub, objects, raw, time};
+use palisade_registry::{alone, definitions, failure, hub, objects, raw, time};
 
 pub use decider::Decider;
 pub use ephemeral::Ephemeral;

@@ -11,6 +11,7 @@ use palisade_store::{Change, Revision};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::alone::alone;
 use crate::api::Api;
 use crate::authenticate::Shown;
 use crate::call::Stay;
@@ -242,12 +243,13 @@ impl Watcher {
                 let resource = &target.resource;
                 let mut add = |object| lines.extend(view.wants(&object).then(|| view.line("ADDED", object)));
                 let asker = (&*api, Stay { places: Some(&places), pass: None });
+                let by = places.party();
                 let next = convert::in_turn(asker, resource, || {
                     // A webhook converts the objects of a page together.
                     let mut other = Vec::new();
                     let is_converted = resource.conversion().is_some();
                     let (limit, after) = (Some(limits::PART), after.as_ref());
-                    let page = objects::page(&api.store, resource, namespace, limit, after, |object| {
+                    let page = objects::page(&api.store, resource, namespace, limit, after, &by, |object| {
                         match is_converted {
                             true => other.push(object),
                             false => add(object),
@@ -405,9 +407,9 @@ impl View {
     /// The event of a stored change for this watch, if any.
     fn line_of_kept(&mut self, event: palisade_store::Event) -> ApiResult<Option<Bytes>> {
         let size = event.value.len() + event.previous.as_ref().map_or(0, Vec::len);
-        let resource = &self.target.resource;
+        let (resource, by) = (&self.target.resource, self.places.party());
         if resource.conversion().is_none() {
-            return Ok(objects::alone(size, || Event::of(event).and_then(|event| self.line_of(&event))));
+            return Ok(alone(&by, size, || Event::of(event).and_then(|event| self.line_of(&event))));
         }
         if !self.is_within(&event.key.namespace) {
             return Ok(None);
@@ -416,7 +418,7 @@ impl View {
         let (api, places, resource) = (Arc::clone(&self.api), Arc::clone(&self.places), resource.clone());
         let asker = (&*api, Stay { places: Some(&places), pass: None });
         convert::in_turn(asker, &resource, || {
-            let Some(mut event) = objects::alone(size, || Event::of(event)) else { return Ok(None) };
+            let Some(mut event) = alone(&by, size, || Event::of(event)) else { return Ok(None) };
             let both = [Some(event.object), event.previous].into_iter().flatten().collect();
             let mut both = convert::all(asker, &resource, both)?.into_iter();
             event.object = both.next().unwrap_or_default();

@@ -92,7 +92,8 @@ fn scan(api: &dyn ApiServer, plural: &str, mut with: impl FnMut(&Value)) -> ApiR
             with(&object);
             Ok(())
         };
-        after = objects::page(api.store(), find(plural)?, None, Some(PART), after.as_ref(), one)?.1;
+        let (limit, by) = (Some(PART), objects::SERVER);
+        after = objects::page(api.store(), find(plural)?, None, limit, after.as_ref(), by, one)?.1;
         if after.is_none() {
             return Ok(());
         }

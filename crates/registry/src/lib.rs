@@ -18,6 +18,7 @@
 //! # Ok::<(), palisade_store::StoreError>(())
 //! ```
 
+pub mod alone;
 pub mod definitions;
 mod event;
 pub mod failure;

@@ -5,6 +5,7 @@ use palisade_api::structural::Structural;
 use palisade_store::{Cursor, Key, Object, Revision, Store, StoreError};
 use serde_json::Value;
 
+use crate::alone::alone;
 use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::limits;
@@ -171,39 +172,33 @@ pub fn list(
     after: Option<&Cursor>,
 ) -> ApiResult<Listed> {
     let mut items = Vec::new();
-    let (_, next) = page(store, resource, namespace, limit, after, |object| {
+    let (_, next) = page(store, resource, namespace, limit, after, SERVER, |object| {
         items.push(object);
         Ok(())
     })?;
     Ok(Listed { items, next })
 }
 
-/// Gives the objects of a page to a function, one after the other; gives the moment that they are of, and where to go on.
+/// The name under which the server itself reads large objects.
+pub const SERVER: &str = "";
+
+/// Gives the objects of a page to a function, one after the other; gives the moment that they are of, and where to go on. Large
+/// objects come in the turns of `by`.
 pub fn page(
     store: &Store,
     resource: &Resource,
     namespace: Option<&str>,
     limit: Option<usize>,
     after: Option<&Cursor>,
+    by: &str,
     mut with: impl FnMut(Value) -> ApiResult<()>,
 ) -> ApiResult<(Revision, Option<Cursor>)> {
     let page = store.list(resource.storage(), namespace, limit, after);
     let page = page.map_err(|error| failure::store(resource, "", error))?;
     for object in page.objects {
-        alone(object.value.len(), || with(stored(&object)?.object))?;
+        alone(by, object.value.len(), || with(stored(&object)?.object))?;
     }
     Ok((page.revision, page.next))
-}
-
-/// Size of an object, in bytes, from which on it is read where no other such is.
-const LARGE: usize = 128 * 1024;
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-/// Reads an object of a size. Of large ones, of lists and watches, one is read at a time in all: each takes many times its
-/// size.
-pub fn alone<T>(size: usize, read: impl FnOnce() -> T) -> T {
-    let _alone = (size > LARGE).then(|| ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-    read()
 }
 
 /// Gives all objects of one moment to a function, without ever holding all of them.

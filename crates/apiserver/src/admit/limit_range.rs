@@ -45,5 +45,5 @@ pub(super) fn check(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 /// Gives the ranges of the namespace to a function, one at a time: each may be large.
 fn each(call: &Call<'_>, with: impl FnMut(Value) -> ApiResult<()>) -> ApiResult<()> {
     let namespace = Some(call.target.namespace.as_str());
-    objects::page(&call.api.store, &LIMIT_RANGES, namespace, None, None, with).map(drop)
+    objects::page(&call.api.store, &LIMIT_RANGES, namespace, None, None, objects::SERVER, with).map(drop)
 }

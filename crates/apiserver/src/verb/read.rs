@@ -128,12 +128,13 @@ pub(crate) fn select(
                 bytes = with(resource.show(object));
             }
         };
+        let by = call.stay.party();
         let (revision, next) = convert::in_turn(call.asker(), resource, || {
             // A webhook converts the objects of a page together, and the selector applies to the converted objects.
             let mut other = Vec::new();
             let is_converted = resource.conversion().is_some();
             let (store, after) = (&call.api.store, cursor.as_ref());
-            let page = objects::page(store, resource, namespace, wanted, after, |object| {
+            let page = objects::page(store, resource, namespace, wanted, after, &by, |object| {
                 match is_converted {
                     true => other.push(object),
                     false => take(object),
