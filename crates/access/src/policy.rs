@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use palisade_admission::{ObjectKey, PolicyCache, PolicyKind, PolicyObject};
+use palisade_admission::{Namespace, ObjectKey, PolicyCache, PolicyKind, PolicyObject};
 use palisade_hooks::Webhooks;
 use palisade_store::{Effect, Key, Observer, Store};
 use serde_json::Value;
@@ -194,6 +194,13 @@ impl Others {
         }
         self.definitions.load(store)
     }
+}
+
+/// What the memory of a namespace's objects counts against: the user who requested it, or the namespace itself. No two have one name.
+pub fn owner(cache: &PolicyCache, namespace: &str) -> Arc<str> {
+    let policy = cache.snapshot();
+    let requester = policy.namespace(namespace).and_then(Namespace::requester);
+    requester.map_or_else(|| format!("namespace {namespace}"), |user| format!("user {user}")).into()
 }
 
 /// The policy of what a store holds, now and after each later write. No other code may write meanwhile.

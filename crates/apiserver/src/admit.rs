@@ -2,10 +2,11 @@
 //!
 //! In this order: the namespace's life cycle, ranges of limits, the service account, the priority and the runtime class, SCC
 //! (for pods and for SCCs themselves), webhooks that change the object, the rules of its kind, the namespace's Pod Security
-//! levels, the limits on owners, roles and bindings and on what nodes write, webhooks that validate, quotas. A refusal by any is final; what a webhook changes, SCC decides on again.
+//! levels, the limits on owners, roles and bindings and on what nodes write, webhooks that validate, quotas, what `last` looks at. A refusal by any is final; what a webhook changes, SCC decides on again.
 
 mod account;
 mod claim;
+mod last;
 mod limit_range;
 mod namespace;
 mod node;
@@ -28,7 +29,6 @@ use crate::decider::Decider;
 use crate::definitions;
 use crate::error::ApiResult;
 use crate::objects;
-use crate::quota;
 use crate::remove::remove;
 use crate::resource::{Admission, Serves, text};
 use crate::webhook::attributes;
@@ -173,7 +173,6 @@ fn by_webhooks(
 pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
     node::check_create(call, object)?;
     owners::check(call, object, None)?;
-    quota::check_room(call, object, None)?;
     match call.target.resource.admission {
         Admission::Pod => {
             pod_security::check_pod(call, object, None)?;
@@ -183,14 +182,8 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
         Admission::Claim => limit_range::check(call, object),
         Admission::PriorityClass => priority::check_class(call, object),
         Admission::Namespace => pod_security::check_namespace(call, object, None),
-        Admission::Role => {
-            rbac::check_role(call, object, None)?;
-            rbac::check_weight(call, object, None)
-        }
-        Admission::Binding => {
-            rbac::check_binding(call, object, None)?;
-            rbac::check_weight(call, object, None)
-        }
+        Admission::Role => rbac::check_role(call, object, None),
+        Admission::Binding => rbac::check_binding(call, object, None),
         Admission::Workload => workload::check(call, object, None),
         _ => Ok(()),
     }
@@ -200,7 +193,6 @@ pub(crate) fn check_create(call: &Call<'_>, object: &Value) -> ApiResult<()> {
 pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiResult<()> {
     node::check_update(call, object, old)?;
     owners::check(call, object, Some(old))?;
-    quota::check_room(call, object, Some(old))?;
     match call.target.resource.admission {
         Admission::Pod if is_admitted(call) => {
             pod_security::check_pod(call, object, Some(old))?;
@@ -214,14 +206,8 @@ pub(crate) fn check_update(call: &Call<'_>, object: &Value, old: &Value) -> ApiR
         Admission::Namespace if call.target.subresource.is_none() => {
             pod_security::check_namespace(call, object, Some(old))
         }
-        Admission::Role => {
-            rbac::check_role(call, object, Some(old))?;
-            rbac::check_weight(call, object, Some(old))
-        }
-        Admission::Binding => {
-            rbac::check_binding(call, object, Some(old))?;
-            rbac::check_weight(call, object, Some(old))
-        }
+        Admission::Role => rbac::check_role(call, object, Some(old)),
+        Admission::Binding => rbac::check_binding(call, object, Some(old)),
         Admission::Workload if call.target.subresource.is_none() => workload::check(call, object, Some(old)),
         _ => Ok(()),
     }
@@ -251,7 +237,8 @@ pub(crate) fn delete(call: &Call<'_>) -> ApiResult<()> {
     namespace::check_delete(call)
 }
 
+pub(crate) use last::look as look_last;
 pub(crate) use namespace::{allocate, furnish};
-pub(crate) use node::{check_system, check_token, claim_ranges};
+pub(crate) use node::{check_system, check_token};
 pub(crate) use rbac::check_requested;
 pub(crate) use scc::{complete as complete_scc, connect};

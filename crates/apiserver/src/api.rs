@@ -46,9 +46,11 @@ pub(crate) struct Api {
     pub(crate) ranges: Reservations,
     /// Lock held while the used amounts of a namespace's quotas are read and changed.
     pub(crate) quotas: Locks,
+    /// Locks held while bounds of a namespace, or of a user, are looked at and something more is written.
+    pub(crate) rooms: Locks,
     /// Lock held while the ranges of a node's pods are checked and written.
     pub(crate) node_ranges: Mutex<()>,
-    /// Lock held while a pod is evicted from a namespace.
+    /// Lock held while a pod that is evicted from a namespace is deleted.
     pub(crate) evictions: Locks,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
@@ -99,6 +101,7 @@ impl Api {
             epoch,
             ranges: Reservations::default(),
             quotas: Locks::default(),
+            rooms: Locks::default(),
             node_ranges: Mutex::default(),
             evictions: Locks::default(),
             gate: Gate::default(),

@@ -140,24 +140,30 @@ fn count(api: &Api, quotas: &[impl Borrow<Value>], namespace: &str) -> ApiResult
     Ok(used)
 }
 
-/// Refuses a quota or a range of limits that is more than a namespace may have: each write in it reads all of them.
-pub(crate) fn check_room(call: &Call<'_>, new: &Value, old: Option<&Value>) -> ApiResult<()> {
+/// Refuses a quota or a range of limits that is more than a namespace may have: each write in it reads all of them. What it
+/// gives is held until the object is written.
+pub(crate) fn claim_room<'a>(
+    call: &Call<'a>,
+    new: &Value,
+    old: Option<&Value>,
+) -> ApiResult<Option<Held<'a>>> {
     let resource = &call.target.resource;
     let kinds = [(&RESOURCE_QUOTAS, limits::QUOTAS), (&LIMIT_RANGES, limits::RANGES)];
     let bounds = kinds.into_iter().find(|(kind, _)| kind.storage() == resource.storage());
-    let (Some((_, (number, bytes))), name) = (bounds, text(new, "/metadata/name")) else { return Ok(()) };
+    let (Some((_, (number, bytes))), name) = (bounds, text(new, "/metadata/name")) else { return Ok(None) };
     let own = new.to_string().len();
     // What there is may be changed, if it does not grow.
     if old.is_some_and(|old| own <= old.to_string().len()) {
-        return Ok(());
+        return Ok(None);
     }
     let namespace = call.target.namespace.as_str();
+    let held = call.api.rooms.lock(&format!("{} {namespace}", resource.plural()));
     let page = call.api.store.list(resource.storage(), Some(namespace), None, None);
     let page = page.map_err(|error| failure::store(resource, name, error))?;
     let others = page.objects.iter().filter(|other| other.key.name != name).map(|other| other.value.len());
     let (count, size) = others.fold((1, own), |(count, size), other| (count + 1, size + other));
     if count <= number && size <= bytes {
-        return Ok(());
+        return Ok(Some(held));
     }
     let (plural, kib) = (resource.plural(), bytes >> 10);
     let why = format!("the {plural} of namespace {namespace:?} are {number} and take {kib} KiB at most");

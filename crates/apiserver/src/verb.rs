@@ -9,7 +9,7 @@ mod scale;
 
 pub(crate) use change::{apply, patch, revise, update};
 pub(crate) use create::{create, create_object};
-pub(crate) use delete::{delete, delete_collection};
+pub(crate) use delete::{delete, delete_collection, delete_if};
 pub(crate) use palisade_api::{metadata, options};
 pub(crate) use read::{Listing, get, is_visible, list_reviews, sees, select, start};
 pub(crate) use scale::{get_scale, patch_scale, update_scale};

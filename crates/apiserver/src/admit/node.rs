@@ -227,7 +227,7 @@ fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> 
 
 /// Refuses a node whose agent gives its pods addresses of another node's: which pod is meant would depend on who asks.
 /// The guard is held until the node is written, so that of two agents at once one is refused.
-pub(crate) fn claim_ranges<'a>(
+pub(super) fn claim_ranges<'a>(
     call: &Call<'a>,
     new: &Value,
     old: Option<&Value>,

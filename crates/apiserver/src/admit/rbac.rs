@@ -10,6 +10,8 @@ use crate::authorize::allowed;
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
 use crate::limits;
+use crate::locks::Held;
+use crate::policy::owner;
 use crate::resource::{Resource, text};
 
 /// Maximum number of missing rules that a refusal lists.
@@ -72,18 +74,26 @@ pub(super) fn check_binding(call: &Call<'_>, binding: &Value, old: Option<&Value
 }
 
 /// Refuses what makes the roles and bindings of a namespace, or of all projects of its requester, larger than their bound. Those
-/// who are trusted with the cluster have none.
-pub(super) fn check_weight(call: &Call<'_>, object: &Value, old: Option<&Value>) -> ApiResult<()> {
+/// who are trusted with the cluster have none. What it gives is held until the object is written.
+pub(super) fn claim_weight<'a>(
+    call: &Call<'a>,
+    object: &Value,
+    old: Option<&Value>,
+) -> ApiResult<Option<Held<'a>>> {
     if !call.target.resource.namespaced || is_trusted(call) {
-        return Ok(());
+        return Ok(None);
     }
     let before = old.map_or(0, |old| weight(call, old));
     let more = weight(call, object).saturating_sub(before);
-    let total = call.api.policy.snapshot().grants_weight(&call.target.namespace) + more;
-    if more == 0 || total <= limits::GRANTS {
-        return Ok(());
+    if more == 0 {
+        return Ok(None);
     }
-    Err(too_heavy(&call.target.resource, text(object, "/metadata/name")))
+    let held = call.api.rooms.lock(&owner(&call.api.policy, &call.target.namespace));
+    let total = call.api.policy.snapshot().grants_weight(&call.target.namespace) + more;
+    match total <= limits::GRANTS {
+        true => Ok(Some(held)),
+        false => Err(too_heavy(&call.target.resource, text(object, "/metadata/name"))),
+    }
 }
 
 /// Refuses a further project to a user whose projects have reached the bound.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use palisade_admission::{Decision, PodRequest, Scopes, evaluate, refusal_message};
 use palisade_api::weight;
+use palisade_controllers::budget;
 use palisade_k8s::{FieldError, FieldPath, Pod, metadata, put};
 use palisade_scc::Mutation;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::failure;
 use crate::identity::Identity;
 use crate::limits;
+use crate::objects;
 use crate::request::Target;
 use crate::resource::{self, text};
 use crate::verb;
@@ -69,14 +71,17 @@ pub(crate) fn bind(call: &Call<'_>, name: &str, binding: &Value) -> ApiResult<An
 
 /// Evicts a pod, unless a disruption budget forbids it.
 pub(crate) fn evict(call: &Call<'_>, eviction: &Value) -> ApiResult<Answer> {
-    let found =
-        crate::objects::get(&call.api.store, &resource::PODS, &call.target.namespace, &call.target.name)?;
-    // Of two concurrent evictions the second sees the result of the first.
-    let _held = call.api.evictions.lock(&call.target.namespace);
-    palisade_controllers::budget::check(&call.api.store, &call.target.namespace, &found.object)?;
+    let (api, namespace) = (call.api, call.target.namespace.as_str());
+    let found = objects::get(&api.store, &resource::PODS, namespace, &call.target.name)?;
+    budget::check(&api.store, namespace, &found.object)?;
+    // Of two concurrent evictions the second sees the result of the first. Webhooks have answered by then.
+    let last = |pod: &Value| {
+        let held = api.evictions.lock(namespace);
+        budget::check(&api.store, namespace, pod).map(|()| Some(held))
+    };
     let options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let target = Target { subresource: None, ..call.target.clone() };
-    verb::delete(&call.at(&target), options.to_string().as_bytes(), "application/json")?;
+    verb::delete_if(&call.at(&target), options.to_string().as_bytes(), "application/json", &last)?;
     Ok(Answer::created(
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
     ))
@@ -213,7 +218,7 @@ pub(super) fn review_accounts(call: &Call<'_>, mut review: Value) -> ApiResult<A
     for name in names {
         let (namespace, account) = (call.target.namespace.as_str(), account_here(call, &name)?);
         let pod = pod_of(&review, Some(account))?;
-        crate::objects::get(&call.api.store, accounts, namespace, account)?;
+        objects::get(&call.api.store, accounts, namespace, account)?;
         let identity = Identity::service_account(namespace, account, "");
         let decided = decide(call, &identity, &pod)?;
         if decided.is_ok() {

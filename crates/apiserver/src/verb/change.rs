@@ -194,7 +194,6 @@ fn attempt(
 ) -> Result<Value, (Box<ApiError>, bool)> {
     let (target, store) = (call.target, &call.api.store);
     let resource = &target.resource;
-    let _naming = call.api.definitions.naming(resource);
     let firm = |error| (error, false);
     let mut old = objects::get(store, resource, &target.namespace, &target.name).map_err(firm)?;
     if matches!(resource, Resource::Custom(_)) || resource.is_other_version() {
@@ -210,13 +209,13 @@ fn attempt(
     objects::check_size(&new).map_err(firm)?;
     let is_finished = resource.deletion.is_finished(&new);
     // The webhook that converts it may take long, and quotas are locked afterwards.
-    let kept = match is_finished || call.is_dry_run() {
+    let mut kept = match is_finished || call.is_dry_run() {
         true => new,
         false => convert::kept(call.asker(), resource, new).map_err(firm)?,
     };
     call.stay.check().map_err(firm)?;
     let charge = quota::charge(call, &kept, Some(&old.object)).map_err(firm)?;
-    let _ranges = admit::claim_ranges(call, &kept, Some(&old.object)).map_err(firm)?;
+    let last = admit::look_last(call, &mut kept, Some(&old.object)).map_err(firm)?;
     if call.is_dry_run() {
         return Ok(resource.show(kept));
     }
@@ -228,6 +227,7 @@ fn attempt(
     let written = objects::update(store, resource, &target.namespace, old.revision, kept)
         .map_err(|error| (failure::store(resource, &target.name, error), !expects))?;
     charge.into_iter().for_each(quota::Charge::settle);
+    drop(last);
     convert::shown(call.asker(), resource, written).map_err(firm)
 }
 

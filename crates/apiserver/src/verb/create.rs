@@ -88,7 +88,6 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     resource.prepare(&mut object, None);
     // Of what it was, only metadata is restored after a webhook.
     let given = json!({"metadata": object.get("metadata")});
-    let _naming = call.api.definitions.naming(resource);
     let settle = |changed| fit_again(resource, changed, &given);
     let reserved = admit::create(call, &mut object, &settle)?;
     let (written, allocated) = reserve(call, &mut object)?;
@@ -111,17 +110,18 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     objects::check_size(&object)?;
     let request = attributes(call, Operation::Create, None);
     palisade_hooks::validate(request, Some(&object))?;
-    let _ranges = admit::claim_ranges(call, &object, None)?;
     if call.is_dry_run() {
         if objects::get(store, resource, &target.namespace, &name).is_ok() {
             return Err(ApiError::exists(resource, &name));
         }
         quota::charge(call, &object, None)?;
+        admit::look_last(call, &mut object, None)?;
         return Ok(object);
     }
-    let kept = convert::kept(call.asker(), resource, object)?;
+    let mut kept = convert::kept(call.asker(), resource, object)?;
     call.stay.check()?;
     let charge = quota::charge(call, &kept, None)?;
+    let last = admit::look_last(call, &mut kept, None)?;
     let created = objects::create(store, resource, &target.namespace, kept);
     let created = match created {
         Ok(created) => created,
@@ -130,7 +130,7 @@ fn attempt(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
     };
     charge.into_iter().for_each(quota::Charge::settle);
     // The policy has the object by now, and with it what was reserved.
-    drop((reserved, allocated));
+    drop((reserved, allocated, last));
     admit::created(call, &created)?;
     match resource.conversion().is_some() || resource.is_other_version() {
         true => convert::shown(call.asker(), resource, created),

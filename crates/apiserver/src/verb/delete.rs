@@ -10,6 +10,7 @@ use crate::convert;
 use crate::error::{ApiError, ApiResult, Reason};
 use crate::failure;
 use crate::limits;
+use crate::locks::Held;
 use crate::objects;
 use crate::remove::remove;
 use crate::request::Target;
@@ -22,9 +23,22 @@ use super::Listing;
 
 /// `DELETE` of one object.
 pub(crate) fn delete(call: &Call<'_>, bytes: &[u8], content_type: &str) -> ApiResult<Answer> {
+    delete_if(call, bytes, content_type, &|_| Ok(None))
+}
+
+/// A last look at an object that is deleted next; what it gives is held until then.
+pub(crate) type Last<'f, 'a> = &'f dyn Fn(&Value) -> ApiResult<Option<Held<'a>>>;
+
+/// `DELETE` of one object, if it may be once webhooks have answered.
+pub(crate) fn delete_if(
+    call: &Call<'_>,
+    bytes: &[u8],
+    content_type: &str,
+    last: Last<'_, '_>,
+) -> ApiResult<Answer> {
     let options = options(call, bytes, content_type)?;
     admit::delete(call)?;
-    let deleted = delete_with(call, &options)?;
+    let deleted = delete_with(call, &options, last)?;
     Ok(match deleted {
         // An object that remains is returned; one that is deleted is answered by a status.
         Deleted::Waits(object) => {
@@ -64,7 +78,7 @@ pub(crate) fn delete_collection(call: &Call<'_>, bytes: &[u8], content_type: &st
     for target in targets {
         let one = call.at(&target);
         admit::delete(&one)?;
-        match delete_with(&one, &options) {
+        match delete_with(&one, &options, &|_| Ok(None)) {
             Ok(_) => {}
             Err(error) if error.reason == Reason::NotFound => {}
             Err(error) => return Err(error),
@@ -128,7 +142,7 @@ enum Deleted {
     Waits(Value),
 }
 
-fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
+fn delete_with(call: &Call<'_>, options: &Value, last: Last<'_, '_>) -> ApiResult<Deleted> {
     let (target, api) = (call.target, call.api);
     let resource = &target.resource;
     let dry = call.is_dry_run()
@@ -141,6 +155,7 @@ fn delete_with(call: &Call<'_>, options: &Value) -> ApiResult<Deleted> {
         let request = Attributes { is_dry_run: dry, ..request };
         palisade_hooks::admit(request, None)?;
         call.stay.check()?;
+        let _held = last(&old.object)?;
         let waiting = resource.deletion.waiting(&old.object, options, &time::now());
         if dry {
             return Ok(waiting.map_or_else(|| Deleted::Gone(old.object.clone()), Deleted::Waits));

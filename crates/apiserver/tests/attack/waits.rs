@@ -30,9 +30,14 @@ async fn users(world: &World, count: usize) -> Vec<(String, String)> {
 
 /// A webhook for config maps with a label.
 fn hook(hostile: &Hostile, label: &str) -> Value {
-    json!({"name": format!("{label}.example.io"), "sideEffects": "None", "timeoutSeconds": 30, "failurePolicy": "Fail",
+    hook_of(hostile, label, ["", "v1", "configmaps"])
+}
+
+/// A webhook for objects of a kind with a label.
+fn hook_of(hostile: &Hostile, label: &str, [group, version, plural]: [&str; 3]) -> Value {
+    json!({"name": format!("{label}.{plural}.example.io"), "sideEffects": "None", "timeoutSeconds": 30, "failurePolicy": "Fail",
         "admissionReviewVersions": ["v1"], "clientConfig": hostile.client(), "objectSelector": {"matchLabels": {"is": label}},
-        "rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]})
+        "rules": [{"operations": ["*"], "apiGroups": [group], "apiVersions": [version], "resources": [plural]}]})
 }
 
 /// A config map of so many entries, each of which weighs some ten times its text.
@@ -219,4 +224,110 @@ async fn a_restore_waits_for_no_webhook_and_what_was_read_before_is_not_written(
         .map(|item| &item["data"])
         .collect();
     assert_eq!(found, [&json!({"at": "backup"})]);
+}
+
+/// A pod with a label.
+fn pod(name: &str, label: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"is": label}}, "spec": {"containers": [{"name": "c", "image": "a"}]}})
+}
+
+/// A definition with a label.
+fn definition(plural: &str, label: &str) -> Value {
+    let version = json!({"name": "v1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object"}}});
+    json!({"metadata": {"name": format!("{plural}.waits.example.com"), "labels": {"is": label}}, "spec": {
+        "group": "waits.example.com", "scope": "Namespaced", "names": {"plural": plural, "kind": plural}, "versions": [version]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evictions_and_definitions_that_wait_for_a_webhook_hold_no_lock() {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    const EVICT: &str = "POST /api/v1/namespaces/shop/pods";
+    let world = World::new().await;
+    let hostile = Hostile::start().await;
+    hostile.says(Answer::Silence);
+    let eviction =
+        |name: &str| json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    for (name, label) in [("p", "slow"), ("q", "none")] {
+        world.must(Admin, "POST /api/v1/namespaces/shop/pods", pod(name, label)).await;
+    }
+    let kinds = [["", "v1", "pods"], ["apiextensions.k8s.io", "v1", "customresourcedefinitions"]];
+    let hooks = kinds.map(|kind| hook_of(&hostile, "slow", kind));
+    world.must(Admin, &path("validating"), json!({"metadata": {"name": "h"}, "webhooks": hooks})).await;
+    let rules = json!([{"verbs": ["create"], "apiGroups": ["apiextensions.k8s.io"], "resources": ["*"]}]);
+    let role = json!({"metadata": {"name": "definer"}, "rules": rules});
+    world.must(Admin, "POST /apis/rbac.authorization.k8s.io/v1/clusterroles", role).await;
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({"metadata": {"name": "definer"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "definer"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "alice"}]});
+    world.must(Admin, "POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await;
+    let requests = [
+        (world.token(Alice), format!("{EVICT}/p/eviction"), eviction("p")),
+        (world.token(Alice), format!("POST {DEFINITIONS}"), definition("slows", "slow")),
+    ];
+    meanwhile(&world, &hostile, &requests, async || {
+        assert_eq!(hostile.asked(), 2);
+        world.must(Admin, &format!("{EVICT}/q/eviction"), eviction("q")).await;
+        let quick = world.must(Admin, &format!("POST {DEFINITIONS}"), definition("quicks", "none")).await;
+        let change = json!({"metadata": {"annotations": {"a": "b"}}});
+        let name = quick["metadata"]["name"].as_str().unwrap();
+        world.must(Admin, &format!("PATCH {DEFINITIONS}/{name}"), change).await;
+    })
+    .await;
+}
+
+/// Sends requests which a webhook lets wait until all of them do; their codes, the smallest first.
+async fn at_once(world: &World, hostile: &Hostile, line: &str, bodies: &[Value]) -> Vec<u16> {
+    let answers = Arc::new(Semaphore::new(0));
+    hostile.says(Answer::Later(Arc::clone(&answers)));
+    let sent = join_all(bodies.iter().map(async |body| world.send(Admin, line, body).await.code));
+    let released = async {
+        while hostile.asked() < bodies.len() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        answers.add_permits(bodies.len());
+    };
+    let (mut codes, ()) = tokio::join!(sent, released);
+    codes.sort_unstable();
+    codes
+}
+
+/// What a namespace, or the cluster, has room for once is not had twice by those that were allowed at one moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_a_webhook_lets_go_at_once_pass_no_bound() {
+    const DEFINITIONS: &str = "POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let world = World::new().await;
+    let hostile = Hostile::start().await;
+    let plurals = ["resourcequotas", "limitranges"];
+    for plural in plurals {
+        let line = format!("POST /api/v1/namespaces/shop/{plural}");
+        for at in 0..99 {
+            let made = json!({"metadata": {"name": format!("q{at}")}, "spec": {"limits": []}});
+            world.must(Admin, &format!("{line}?fieldValidation=Ignore"), made).await;
+        }
+    }
+    let definitions = ["apiextensions.k8s.io", "v1", "customresourcedefinitions"];
+    let kinds = plurals.map(|plural| ["", "v1", plural]).into_iter().chain([definitions]);
+    let hooks: Vec<Value> = kinds.map(|kind| hook_of(&hostile, "slow", kind)).collect();
+    world.must(Admin, &path("validating"), json!({"metadata": {"name": "h"}, "webhooks": hooks})).await;
+    for plural in plurals {
+        let line = format!("POST /api/v1/namespaces/shop/{plural}?fieldValidation=Ignore");
+        let body =
+            json!({"metadata": {"generateName": "r-", "labels": {"is": "slow"}}, "spec": {"limits": []}});
+        assert_eq!(at_once(&world, &hostile, &line, &vec![body; 4]).await, [201, 403, 403, 403], "{plural}");
+    }
+    // Two definitions of one kind: one is given the name.
+    let mut second = definition("seconds", "slow");
+    second["spec"]["names"]["kind"] = json!("firsts");
+    let codes = at_once(&world, &hostile, DEFINITIONS, &[definition("firsts", "slow"), second]).await;
+    assert_eq!(codes, [201, 201]);
+    let mut named = Vec::new();
+    for plural in ["firsts", "seconds"] {
+        let line = format!("{}/{plural}.waits.example.com", DEFINITIONS.replace("POST", "GET"));
+        let found = world.must(Admin, &line, Value::Null).await;
+        named.push(found["status"]["conditions"][0]["status"].as_str().unwrap_or_default().to_owned());
+    }
+    named.sort_unstable();
+    assert_eq!(named, ["False", "True"], "NamesAccepted");
 }
