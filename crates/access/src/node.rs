@@ -15,7 +15,7 @@ use crate::objects;
 use crate::request::Target;
 use crate::resource::{self, text};
 
-pub use placed::Placed;
+pub use placed::{Placed, weigh};
 use references::Reference;
 
 /// The group of all node agents.

@@ -136,7 +136,7 @@ impl Feed {
         if key.resource != resource::PODS.storage() {
             return None;
         }
-        let found = value.and_then(|bytes| Placed::read(key, bytes));
+        let found = value.and_then(|bytes| Placed::read(key, bytes, || owner(&self.cache, &key.namespace)));
         let (placed, key) = (Arc::clone(&self.others.placed), key.clone());
         Some(Box::new(move || placed.set(&key, found)))
     }
@@ -179,13 +179,6 @@ impl Others {
             self.services.set(&objects::key(&resource::SERVICES, namespace, name), Some(&object));
             Ok(())
         })?;
-        objects::each(store, &resource::PODS, None, |object| {
-            let [namespace, name] =
-                ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
-            let key = objects::key(&resource::PODS, namespace, name);
-            self.placed.set(&key, Placed::of(&key, &object));
-            Ok(())
-        })?;
         if let Some(groups) = resource::of_storage(GROUPS) {
             objects::each(store, groups, None, |object| {
                 self.members.set(resource::text(&object, "/metadata/name"), Some(&object));
@@ -193,6 +186,17 @@ impl Others {
             })?;
         }
         self.definitions.load(store)
+    }
+
+    /// Takes the pods that a store holds, whose memory counts against those that a policy knows.
+    fn load_pods(&self, store: &Store, cache: &PolicyCache) -> ApiResult<()> {
+        objects::each(store, &resource::PODS, None, |object| {
+            let [namespace, name] =
+                ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
+            let key = objects::key(&resource::PODS, namespace, name);
+            self.placed.set(&key, Placed::of(&key, &object, || owner(cache, namespace)));
+            Ok(())
+        })
     }
 }
 
@@ -222,6 +226,7 @@ pub fn follow(store: &Store, others: &Others) -> ApiResult<(Arc<PolicyCache>, Ar
         })?;
     }
     cache.replace(all);
+    others.load_pods(store, &cache)?;
     let feed = Feed { cache: Arc::clone(&cache), epoch: Arc::clone(&epoch), kinds, others: others.clone() };
     if store.observe(Arc::new(feed)) {
         Ok((cache, epoch))

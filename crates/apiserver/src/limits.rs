@@ -27,6 +27,12 @@ pub(crate) const GRANTS: usize = 4 << 20;
 /// The part of it that is left where a further project can be requested: each comes with bindings.
 pub(crate) const GRANTS_OF_PROJECT: usize = 16 << 10;
 
+/// Maximum number of secrets, config maps, claims and accounts that a pod refers to, and the memory that such references of pods
+/// on nodes take, of a namespace or of all namespaces of one requester, in bytes.
+pub(crate) const REFERENCES: (usize, usize) = (1000, 8 << 20);
+/// Memory of a pod's references up to which it may be written beside others of its owner that are, while half of the bound is left.
+pub(crate) const FEW_REFERENCES: usize = 4 << 10;
+
 /// Maximum number of a namespace's quotas, and of their bytes: each write that uses one reads all of them.
 pub(crate) const QUOTAS: (usize, usize) = (100, 256 << 10);
 /// The same of its ranges of limits.

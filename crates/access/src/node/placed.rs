@@ -16,63 +16,122 @@ pub struct Placed(RwLock<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The references of each pod.
-    pods: HashMap<Key, Vec<Need>>,
-    /// The number of pods that have a reference.
-    needs: HashMap<Need, usize>,
+    pods: HashMap<Key, Found>,
+    /// By namespace and node, the number of pods that have a reference.
+    needs: HashMap<String, HashMap<Need, u32>>,
+    /// By owner, the memory of references.
+    weights: HashMap<Arc<str>, usize>,
 }
 
-/// A node, and the namespace, kind and name of an object that one of its pods refers to. Names are shared: a pod may have thousands
-/// of references.
-type Need = (Arc<str>, Arc<str>, Reference, Arc<str>);
+/// The kind and name of an object that a pod refers to. Names are shared: a pod may have many references.
+type Need = (Reference, Arc<str>);
+
+/// The memory of a reference beside its name, in bytes: in the list of its pod, and, where no other pod has it, in that of the node.
+const NEED: usize = 100;
 
 /// The references of a pod on a node.
 #[derive(Debug)]
-pub(crate) struct Found(Vec<Need>);
+pub(crate) struct Found {
+    place: String,
+    /// What the memory counts against.
+    owner: Arc<str>,
+    needs: Vec<Need>,
+}
+
+/// No namespace has a slash in its name.
+fn place(namespace: &str, node: &str) -> String {
+    format!("{namespace}/{node}")
+}
+
+/// The number of objects that a pod refers to, and the memory that these references take while it is on a node, in bytes.
+pub fn weigh(pod: &Value) -> (usize, usize) {
+    let all = references::all(pod);
+    (all.len(), all.iter().map(|(_, name)| NEED + name.len()).sum())
+}
+
+impl Found {
+    fn weight(&self) -> usize {
+        self.needs.iter().map(|(_, name)| NEED + name.len()).sum()
+    }
+}
+
+impl State {
+    fn keep(&mut self, found: &mut Found) {
+        *self.weights.entry(Arc::clone(&found.owner)).or_default() += found.weight();
+        let counts = self.needs.entry(found.place.clone()).or_default();
+        for need in &mut found.needs {
+            // The name that is kept already is the one.
+            if let Some((kept, _)) = counts.get_key_value(need) {
+                *need = kept.clone();
+            }
+            *counts.entry(need.clone()).or_default() += 1;
+        }
+    }
+
+    fn forget(&mut self, found: &Found) {
+        if let Some(weight) = self.weights.get_mut(&found.owner) {
+            *weight = weight.saturating_sub(found.weight());
+            if *weight == 0 {
+                self.weights.remove(&found.owner);
+            }
+        }
+        let Some(counts) = self.needs.get_mut(&found.place) else { return };
+        for need in &found.needs {
+            if let Some(count) = counts.get_mut(need) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(need);
+                }
+            }
+        }
+        if counts.is_empty() {
+            self.needs.remove(&found.place);
+        }
+    }
+}
 
 impl Placed {
-    /// The references of a pod as it is stored; `None` without a node, or once it has ended.
-    pub(crate) fn read(key: &Key, bytes: &[u8]) -> Option<Found> {
+    /// The references of a pod as it is stored, whose memory counts against an owner; `None` without a node, or once it has ended.
+    pub(crate) fn read(key: &Key, bytes: &[u8], owner: impl FnOnce() -> Arc<str>) -> Option<Found> {
         // Most writes of a pod that waits are not worth parsing.
         std::str::from_utf8(bytes).ok().filter(|text| text.contains("\"nodeName\":"))?;
-        Self::of(key, &serde_json::from_slice(bytes).ok()?)
+        Self::of(key, &serde_json::from_slice(bytes).ok()?, owner)
     }
 
     /// The references of a pod; `None` without a node, or once it has ended.
-    pub(crate) fn of(key: &Key, pod: &Value) -> Option<Found> {
+    pub(crate) fn of(key: &Key, pod: &Value, owner: impl FnOnce() -> Arc<str>) -> Option<Found> {
         let (node, phase) = (text(pod, "/spec/nodeName"), text(pod, "/status/phase"));
         if node.is_empty() || matches!(phase, "Succeeded" | "Failed") {
             return None;
         }
-        let (node, namespace) = (Arc::from(node), Arc::from(key.namespace.as_str()));
-        let all = references::all(pod).into_iter();
-        let needs = all
-            .map(|(reference, name)| (Arc::clone(&node), Arc::clone(&namespace), reference, Arc::from(name)));
-        Some(Found(needs.collect()))
+        let needs = references::all(pod).into_iter().map(|(reference, name)| (reference, Arc::from(name)));
+        Some(Found { place: place(&key.namespace, node), owner: owner(), needs: needs.collect() })
     }
 
     /// Keeps the references of a pod, or forgets them.
     pub(crate) fn set(&self, key: &Key, found: Option<Found>) {
         let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
-        for need in state.pods.remove(key).into_iter().flatten() {
-            if let Some(count) = state.needs.get_mut(&need) {
-                *count -= 1;
-                if *count == 0 {
-                    state.needs.remove(&need);
-                }
-            }
+        if let Some(old) = state.pods.remove(key) {
+            state.forget(&old);
         }
-        if let Some(Found(needs)) = found {
-            needs.iter().for_each(|need| *state.needs.entry(need.clone()).or_default() += 1);
-            state.pods.insert(key.clone(), needs);
+        if let Some(mut found) = found {
+            state.keep(&mut found);
+            state.pods.insert(key.clone(), found);
         }
     }
 
     /// Whether a pod on a node refers to an object.
     pub(super) fn needs(&self, node: &str, namespace: &str, reference: Reference, name: &str) -> bool {
-        let need: Need = (node.into(), namespace.into(), reference, name.into());
-        self.0.read().unwrap_or_else(PoisonError::into_inner).needs.contains_key(&need)
+        let need: Need = (reference, name.into());
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        state.needs.get(&place(namespace, node)).is_some_and(|counts| counts.contains_key(&need))
+    }
+
+    /// The memory that references of an owner's pods take, in bytes.
+    pub fn weight(&self, owner: &str) -> usize {
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        state.weights.get(owner).copied().unwrap_or_default()
     }
 }
 
@@ -91,7 +150,8 @@ mod tests {
                 "nodeName": node, "volumes": [{"name": "v", "secret": {"secretName": secret}}]}})
         };
         let set = |name: &str, pod: Option<Value>| {
-            let found = pod.and_then(|pod| Placed::read(&key(name), pod.to_string().as_bytes()));
+            let found =
+                pod.and_then(|pod| Placed::read(&key(name), pod.to_string().as_bytes(), || "joe".into()));
             placed.set(&key(name), found);
         };
         let needs = |node, namespace, name| placed.needs(node, namespace, Reference::Secret, name);
@@ -103,8 +163,11 @@ mod tests {
             needs("n", "a", "s") && !needs("m", "a", "s") && !needs("n", "b", "s") && !needs("n", "a", "t")
         );
         assert!(!placed.needs("n", "a", Reference::ConfigMap, "s"));
+        let (count, weight) = weigh(&pod("n", "Running", "s"));
+        assert_eq!((count, placed.weight("joe"), placed.weight("ann")), (1, 2 * weight, 0));
         set("one", None);
         assert!(needs("n", "a", "s"));
+        assert_eq!(placed.weight("joe"), weight);
         set("two", Some(pod("n", "Succeeded", "s")));
         assert!(!needs("n", "a", "s"));
         set("two", Some(pod("n", "Running", "t")));
@@ -113,6 +176,6 @@ mod tests {
         assert!(!needs("n", "a", "t") && needs("m", "a", "t"));
         set("two", None);
         let state = placed.0.read().unwrap();
-        assert!(state.pods.is_empty() && state.needs.is_empty());
+        assert!(state.pods.is_empty() && state.needs.is_empty() && state.weights.is_empty());
     }
 }

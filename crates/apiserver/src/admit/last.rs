@@ -1,5 +1,5 @@
 //! The last look before an object is written, where others may write the same meanwhile: names of definitions, what a namespace may
-//! have of a kind, the memory of roles and bindings. Webhooks have answered by then, so that none holds others up.
+//! have of a kind, the memory of roles and bindings and of what pods refer to. Webhooks have answered by then, so that none holds others up.
 
 use std::sync::MutexGuard;
 
@@ -32,6 +32,7 @@ pub(crate) fn look<'a>(call: &Call<'a>, new: &mut Value, old: Option<&Value>) ->
 fn room<'a>(call: &Call<'a>, new: &Value, old: Option<&Value>) -> ApiResult<Option<Held<'a>>> {
     match call.target.resource.admission {
         Admission::Role | Admission::Binding => rbac::claim_weight(call, new, old),
+        Admission::Pod => node::claim_references(call, new, old),
         _ => quota::claim_room(call, new, old),
     }
 }

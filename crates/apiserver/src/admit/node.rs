@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::{ApiError, ApiResult};
+use crate::limits;
+use crate::locks::Held;
 use crate::node::{self, LEASES};
 use crate::objects;
+use crate::policy;
 use crate::resource::{self, Admission, text};
 
 /// Annotation of a mirror pod: the node runs it from a file.
@@ -223,6 +226,48 @@ fn check_node(call: &Call<'_>, node: &str, new: &Value, old: Option<&Value>) -> 
         Some(label) => no(call, node, &format!("cannot change its label {label}")),
         None => Ok(()),
     }
+}
+
+/// Refuses a pod that refers to more objects than are kept in mind for its node (`crates/access/src/node/placed.rs`), by itself or
+/// with those of its owner. What it gives is held until the pod is written.
+pub(super) fn claim_references<'a>(
+    call: &Call<'a>,
+    new: &Value,
+    old: Option<&Value>,
+) -> ApiResult<Option<Held<'a>>> {
+    if call.target.subresource_name() == "status" {
+        return Ok(None);
+    }
+    let (most, bound) = limits::REFERENCES;
+    let ((count, weight), (had, before)) = (node::weigh(new), old.map_or((0, 0), node::weigh));
+    if count > had.max(most) {
+        let why = format!(
+            "the pod refers to {count} secrets, config maps, claims and accounts: {most} are the most"
+        );
+        return Err(ApiError::forbidden(&call.target.resource, text(new, "/metadata/name"), why));
+    }
+    // One that was on a node before is counted.
+    let is_placed = |pod: &Value| !text(pod, "/spec/nodeName").is_empty();
+    let more = weight.saturating_sub(old.filter(|old| is_placed(old)).map_or(0, |_| before));
+    if more == 0 {
+        return Ok(None);
+    }
+    let owner = policy::owner(&call.api.policy, &call.target.namespace);
+    let is_near = more > limits::FEW_REFERENCES || call.api.placed.weight(&owner) > bound / 2;
+    let held = (is_near && is_placed(new)).then(|| call.api.rooms.lock(&owner));
+    match call.api.placed.weight(&owner) + more <= bound {
+        true => Ok(held),
+        false => Err(too_many_references(call, new)),
+    }
+}
+
+fn too_many_references(call: &Call<'_>, pod: &Value) -> Box<ApiError> {
+    let most = limits::REFERENCES.1 >> 20;
+    let why = format!(
+        "the secrets, config maps, claims and accounts that pods on nodes refer to, of a namespace and of all projects that one \
+         user has requested, may take {most} MiB of the server's memory: delete some pods, or let them refer to fewer"
+    );
+    ApiError::forbidden(&call.target.resource, text(pod, "/metadata/name"), why)
 }
 
 /// Refuses a node whose agent gives its pods addresses of another node's: which pod is meant would depend on who asks.

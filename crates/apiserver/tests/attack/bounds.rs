@@ -384,3 +384,48 @@ async fn many_large_claims_cost_one_volume_little() {
     let (_, later) = world.memory();
     assert!(later < most.max(now + 50), "{later} MB at most, where it was {now} MB and {most} MB at most");
 }
+
+/// A pod on a node that refers to so many secrets with names of 200 letters.
+fn referring(name: &str, count: usize) -> Value {
+    let tail = "x".repeat(194);
+    let from: Vec<Value> =
+        (0..count).map(|at| json!({"secretRef": {"name": format!("s{at:05}{tail}")}})).collect();
+    let mut pod = pod(name, json!({"nodeName": "n1"}), json!({}));
+    pod["spec"]["containers"][0]["envFrom"] = json!(from);
+    pod
+}
+
+/// What pods on nodes refer to is kept in memory, so that nodes' rights are known.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_refer_to_a_bounded_number_of_secrets() {
+    let world = World::new().await;
+    let line = format!("POST {PODS}");
+    let reply = world.send(Mallory, &line, &referring("many", 1001)).await;
+    assert!(reply.code == 403 && reply.text().contains("are the most"), "{} {}", reply.code, reply.text());
+    let mut made = 0;
+    let refusal = loop {
+        let reply = world.send(Mallory, &line, &referring(&format!("p{made}"), 900)).await;
+        if reply.code != 201 {
+            break reply;
+        }
+        made += 1;
+        assert!(made < 100, "no end");
+    };
+    let why = "may take 8 MiB of the server's memory: delete some pods";
+    assert!(refusal.code == 403 && refusal.text().contains(why), "{} {}", refusal.code, refusal.text());
+    // 900 names of 200 letters, and what each takes beside its name.
+    assert_eq!(made, (8 << 20) / (900 * 300));
+    // A further project of hers has no more; others have their own.
+    let request = json!({"metadata": {"name": "den"}});
+    world.must(Mallory, "POST /apis/project.openshift.io/v1/projectrequests", request).await;
+    let others = [(Mallory, "den", 403), (Alice, "shop", 201)];
+    for (who, namespace, code) in others {
+        let line = format!("POST /api/v1/namespaces/{namespace}/pods");
+        let reply = world.send(who, &line, &referring("p", 900)).await;
+        assert_eq!(reply.code, code, "{namespace}: {}", reply.text());
+    }
+    let few = pod("few", json!({"nodeName": "n1"}), json!({}));
+    world.must(Mallory, &line, few).await;
+    world.must(Mallory, &format!("DELETE {PODS}/p0?gracePeriodSeconds=0"), Value::Null).await;
+    world.must(Mallory, &line, referring("last", 900)).await;
+}
