@@ -751,7 +751,7 @@ async fn cost(
 }
 
 /// The server's time once it has nothing to do.
-async fn settled(world: &World) -> Duration {
+pub(super) async fn settled(world: &World) -> Duration {
     let mut last = world.processors();
     loop {
         tokio::time::sleep(Duration::from_millis(30)).await;

@@ -17,9 +17,11 @@ use super::world::{LOGIN, PASSWORD, World};
 const MEMORY: u64 = 256;
 
 /// A connection that speaks HTTP/2, with as little as sending requests takes.
-struct Two {
+pub(super) struct Two {
     stream: TlsStream<TcpStream>,
     next: u32,
+    /// What was read and is no whole frame.
+    rest: Vec<u8>,
 }
 
 fn frame(kind: u8, flags: u8, id: u32, body: &[u8]) -> Vec<u8> {
@@ -49,15 +51,25 @@ fn header(name: &str, value: &str) -> Vec<u8> {
 }
 
 impl Two {
-    async fn open(world: &World, identity: Who) -> Self {
+    pub(super) async fn open(world: &World, identity: Who) -> Self {
         let mut stream = world.open_two_as(identity).await;
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
-        Self { stream, next: 1 }
+        Self { stream, next: 1, rest: Vec::new() }
+    }
+
+    /// One on which the server may send a gibibyte before any of it is acknowledged.
+    pub(super) async fn open_wide(world: &World, identity: Who) -> Self {
+        let size = (1_u32 << 30).to_be_bytes();
+        let mut two = Self::open(world, identity).await;
+        // SETTINGS_INITIAL_WINDOW_SIZE, and the window of the connection (RFC 9113, 6.5.2 and 6.9).
+        let settings = frame(4, 0, 0, &[&[0, 4][..], &size].concat());
+        two.send(&[settings, frame(8, 0, 0, &size)].concat()).await;
+        two
     }
 
     /// The bytes of the head of one more request; `body` is whether one follows.
-    fn head(&mut self, line: &str, headers: &[(&str, &str)], body: bool) -> (u32, Vec<u8>) {
+    pub(super) fn head(&mut self, line: &str, headers: &[(&str, &str)], body: bool) -> (u32, Vec<u8>) {
         let (method, path) = line.split_once(' ').unwrap();
         let mut block =
             [header(":method", method), header(":scheme", "https"), header(":path", path)].concat();
@@ -70,15 +82,29 @@ impl Two {
         (id, frame(1, if body { 4 } else { 5 }, id, &block))
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
         // A server that has heard enough leaves.
         drop(tokio::time::timeout(Duration::from_secs(10), self.stream.write_all(bytes)).await);
         drop(self.stream.flush().await);
     }
 
     /// Reads until so many requests have an answer.
-    async fn answers(&mut self, count: usize, time: u64) -> usize {
-        let (mut found, mut answered) = (Vec::new(), 0);
+    pub(super) async fn answers(&mut self, count: usize, time: u64) -> usize {
+        self.count(count, time, |frame| usize::from(frame[3] == 1)).await
+    }
+
+    /// Reads until so many lines have come, in the bodies of all answers.
+    pub(super) async fn lines(&mut self, count: usize, time: u64) -> usize {
+        let ends = |frame: &[u8]| match frame[3] {
+            0 => frame[9..].iter().filter(|byte| **byte == b'\n').count(),
+            _ => 0,
+        };
+        self.count(count, time, ends).await
+    }
+
+    /// Reads until what frames count for comes to a number.
+    async fn count(&mut self, count: usize, time: u64, of: impl Fn(&[u8]) -> usize) -> usize {
+        let (found, mut answered) = (&mut self.rest, 0);
         let reading = async {
             let mut piece = vec![0; 1 << 16];
             while answered < count {
@@ -89,7 +115,7 @@ impl Two {
                     if found.len() < 9 + length {
                         break;
                     }
-                    answered += usize::from(found[3] == 1);
+                    answered += of(&found[..9 + length]);
                     found.drain(..9 + length);
                 }
             }
@@ -100,7 +126,7 @@ impl Two {
 }
 
 /// Latencies of another client's requests during some load, each on an open connection: the times in order.
-async fn meanwhile(
+pub(super) async fn meanwhile(
     world: &World,
     identity: Who,
     line: &str,

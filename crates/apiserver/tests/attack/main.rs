@@ -36,5 +36,6 @@ mod services;
 mod stored;
 mod tokens;
 mod waits;
+mod watches;
 mod workloads;
 mod world;
