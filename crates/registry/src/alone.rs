@@ -8,14 +8,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 const LARGE: usize = 128 * 1024;
 static TURN: Turn = Turn::new();
 
-/// Reads an object of a size, of large ones one at a time. Of those who wait, the one comes first who was last served longest ago,
-/// however many of their requests wait.
+/// Reads an object of a size, of large ones one at a time. Each name that waits is served once before any is served twice,
+/// however many of its requests wait.
 pub fn alone<T>(by: &str, size: usize, read: impl FnOnce() -> T) -> T {
     let _held = (size > LARGE).then(|| TURN.take(by));
     read()
 }
 
-/// A lock that is given to names in turns.
+/// A lock that is given to names in rounds: start-time fair queueing with requests of equal cost (Goyal and others, 1996).
 #[derive(Debug)]
 struct Turn {
     state: Mutex<Option<State>>,
@@ -27,18 +27,18 @@ struct State {
     /// The ticket of the holder.
     holder: Option<u64>,
     tickets: u64,
-    /// How often it was given.
-    turns: u64,
+    /// The round of the last holder.
+    now: u64,
     names: HashMap<String, Name>,
 }
 
-/// A name that holds the lock, or waits for it.
+/// A name that waits for the lock, or was served in this round.
 #[derive(Debug, Default)]
 struct Name {
     /// Its tickets, the first first.
     waiting: VecDeque<u64>,
-    /// The turn in which it was last served; 0 if it was not since it came.
-    served: u64,
+    /// The round in which it is served next.
+    round: u64,
 }
 
 /// The lock, until this is dropped.
@@ -68,7 +68,9 @@ impl Turn {
 impl State {
     fn queue(&mut self, by: &str) -> u64 {
         self.tickets += 1;
-        self.names.entry(by.to_owned()).or_default().waiting.push_back(self.tickets);
+        let name = self.names.entry(by.to_owned()).or_default();
+        name.round = name.round.max(self.now);
+        name.waiting.push_back(self.tickets);
         self.tickets
     }
 
@@ -77,13 +79,17 @@ impl State {
         if self.holder.is_some() {
             return;
         }
-        // A name is forgotten once nothing of it waits: who comes now and then is never behind who always does.
-        self.names.retain(|_, name| !name.waiting.is_empty());
-        let first = self.names.values_mut().min_by_key(|name| (name.served, name.waiting.front().copied()));
-        let Some(name) = first else { return };
+        // A name that was served in this round is remembered, so that it does not come first again when it comes back.
+        let now = self.now;
+        self.names.retain(|_, name| !name.waiting.is_empty() || name.round > now);
+        let waiting = self.names.values_mut().filter(|name| !name.waiting.is_empty());
+        let Some(name) = waiting.min_by_key(|name| (name.round, name.waiting.front().copied())) else {
+            (self.now, self.names) = (0, HashMap::new());
+            return;
+        };
         self.holder = name.waiting.pop_front();
-        self.turns += 1;
-        name.served = self.turns;
+        self.now = name.round;
+        name.round += 1;
     }
 }
 
@@ -130,6 +136,23 @@ mod tests {
         assert_eq!(*order.lock().unwrap(), ["bob", "carol", "alice", "bob", "alice", "alice", "alice"]);
         turn.state().as_mut().unwrap().give();
         assert!(turn.state().as_ref().unwrap().names.is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn names_that_come_back_at_once_are_served_alike() {
+        let (mut state, mut owners) = (State::default(), HashMap::new());
+        let mut served = HashMap::from([("alice", 0), ("bob", 0), ("carol", 0)]);
+        for name in ["alice", "alice", "bob", "carol"] {
+            owners.insert(state.queue(name), name);
+        }
+        state.give();
+        for _ in 0..300 {
+            let name = owners[&state.holder.take().unwrap()];
+            *served.get_mut(name).unwrap() += 1;
+            state.give();
+            owners.insert(state.queue(name), name);
+        }
+        assert!(served.values().all(|times| (99..=101).contains(times)), "{served:?}");
     }
 
     #[test]
