@@ -136,9 +136,10 @@ impl Feed {
         if key.resource != resource::PODS.storage() {
             return None;
         }
-        let found = value.and_then(|bytes| Placed::read(key, bytes, || owner(&self.cache, &key.namespace)));
-        let (placed, key) = (Arc::clone(&self.others.placed), key.clone());
-        Some(Box::new(move || placed.set(&key, found)))
+        let found = value.and_then(|bytes| Placed::read(key, bytes));
+        let (placed, cache, key) = (Arc::clone(&self.others.placed), Arc::clone(&self.cache), key.clone());
+        // The owner is that of the namespace as it is then: a restore makes both in one write.
+        Some(Box::new(move || placed.set(&key, found, || owner(&cache, &key.namespace))))
     }
 
     /// The change of the policy that a write makes, if any.
@@ -194,7 +195,7 @@ impl Others {
             let [namespace, name] =
                 ["/metadata/namespace", "/metadata/name"].map(|field| resource::text(&object, field));
             let key = objects::key(&resource::PODS, namespace, name);
-            self.placed.set(&key, Placed::of(&key, &object, || owner(cache, namespace)));
+            self.placed.set(&key, Placed::of(&key, &object), || owner(cache, namespace));
             Ok(())
         })
     }

@@ -16,7 +16,7 @@ pub struct Placed(RwLock<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    pods: HashMap<Key, Found>,
+    pods: HashMap<Key, Kept>,
     /// By namespace and node, the number of pods that have a reference.
     needs: HashMap<String, HashMap<Need, u32>>,
     /// By owner, the memory of references.
@@ -33,9 +33,15 @@ const NEED: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Found {
     place: String,
-    /// What the memory counts against.
-    owner: Arc<str>,
     needs: Vec<Need>,
+}
+
+/// References that are kept.
+#[derive(Debug)]
+struct Kept {
+    found: Found,
+    /// What their memory counts against.
+    owner: Arc<str>,
 }
 
 /// No namespace has a slash in its name.
@@ -46,18 +52,22 @@ fn place(namespace: &str, node: &str) -> String {
 /// The number of objects that a pod refers to, and the memory that these references take while it is on a node, in bytes.
 pub fn weigh(pod: &Value) -> (usize, usize) {
     let all = references::all(pod);
-    (all.len(), all.iter().map(|(_, name)| NEED + name.len()).sum())
+    (all.len(), weight(all.iter().map(|(_, name)| &**name)))
+}
+
+fn weight<'n>(names: impl Iterator<Item = &'n str>) -> usize {
+    names.map(|name| NEED + name.len()).sum()
 }
 
 impl Found {
     fn weight(&self) -> usize {
-        self.needs.iter().map(|(_, name)| NEED + name.len()).sum()
+        weight(self.needs.iter().map(|(_, name)| &**name))
     }
 }
 
 impl State {
-    fn keep(&mut self, found: &mut Found) {
-        *self.weights.entry(Arc::clone(&found.owner)).or_default() += found.weight();
+    fn keep(&mut self, found: &mut Found, owner: &Arc<str>) {
+        *self.weights.entry(Arc::clone(owner)).or_default() += found.weight();
         let counts = self.needs.entry(found.place.clone()).or_default();
         for need in &mut found.needs {
             // The name that is kept already is the one.
@@ -68,11 +78,11 @@ impl State {
         }
     }
 
-    fn forget(&mut self, found: &Found) {
-        if let Some(weight) = self.weights.get_mut(&found.owner) {
+    fn forget(&mut self, Kept { found, owner }: &Kept) {
+        if let Some(weight) = self.weights.get_mut(owner) {
             *weight = weight.saturating_sub(found.weight());
             if *weight == 0 {
-                self.weights.remove(&found.owner);
+                self.weights.remove(owner);
             }
         }
         let Some(counts) = self.needs.get_mut(&found.place) else { return };
@@ -91,33 +101,34 @@ impl State {
 }
 
 impl Placed {
-    /// The references of a pod as it is stored, whose memory counts against an owner; `None` without a node, or once it has ended.
-    pub(crate) fn read(key: &Key, bytes: &[u8], owner: impl FnOnce() -> Arc<str>) -> Option<Found> {
+    /// The references of a pod as it is stored; `None` without a node, or once it has ended.
+    pub(crate) fn read(key: &Key, bytes: &[u8]) -> Option<Found> {
         // Most writes of a pod that waits are not worth parsing.
         std::str::from_utf8(bytes).ok().filter(|text| text.contains("\"nodeName\":"))?;
-        Self::of(key, &serde_json::from_slice(bytes).ok()?, owner)
+        Self::of(key, &serde_json::from_slice(bytes).ok()?)
     }
 
     /// The references of a pod; `None` without a node, or once it has ended.
-    pub(crate) fn of(key: &Key, pod: &Value, owner: impl FnOnce() -> Arc<str>) -> Option<Found> {
+    pub(crate) fn of(key: &Key, pod: &Value) -> Option<Found> {
         let (node, phase) = (text(pod, "/spec/nodeName"), text(pod, "/status/phase"));
         if node.is_empty() || matches!(phase, "Succeeded" | "Failed") {
             return None;
         }
         let needs = references::all(pod).into_iter().map(|(reference, name)| (reference, Arc::from(name)));
-        Some(Found { place: place(&key.namespace, node), owner: owner(), needs: needs.collect() })
+        Some(Found { place: place(&key.namespace, node), needs: needs.collect() })
     }
 
-    /// Keeps the references of a pod, or forgets them.
-    pub(crate) fn set(&self, key: &Key, found: Option<Found>) {
+    /// Keeps the references of a pod, whose memory counts against an owner, or forgets them.
+    pub(crate) fn set(&self, key: &Key, found: Option<Found>, owner: impl FnOnce() -> Arc<str>) {
+        let found = found.map(|found| (found, owner()));
         let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         if let Some(old) = state.pods.remove(key) {
             state.forget(&old);
         }
-        if let Some(mut found) = found {
-            state.keep(&mut found);
-            state.pods.insert(key.clone(), found);
+        if let Some((mut found, owner)) = found {
+            state.keep(&mut found, &owner);
+            state.pods.insert(key.clone(), Kept { found, owner });
         }
     }
 
@@ -150,9 +161,8 @@ mod tests {
                 "nodeName": node, "volumes": [{"name": "v", "secret": {"secretName": secret}}]}})
         };
         let set = |name: &str, pod: Option<Value>| {
-            let found =
-                pod.and_then(|pod| Placed::read(&key(name), pod.to_string().as_bytes(), || "joe".into()));
-            placed.set(&key(name), found);
+            let found = pod.and_then(|pod| Placed::read(&key(name), pod.to_string().as_bytes()));
+            placed.set(&key(name), found, || "joe".into());
         };
         let needs = |node, namespace, name| placed.needs(node, namespace, Reference::Secret, name);
         set("waits", Some(pod("", "Pending", "s")));
