@@ -17,6 +17,8 @@ use crate::secret;
 const BUNDLE_PERIOD: Duration = Duration::from_secs(5);
 /// The same while a configuration is missing: once it is applied, the API server trusts no replica without the bundle.
 const MISSING_PERIOD: Duration = Duration::from_secs(1);
+/// Number of such checks: an installation is complete after ten minutes, or has no webhooks.
+const MISSING_CHECKS: u32 = 600;
 /// Maximum time of one of the controllers' tasks.
 const WORK_TIME: Duration = Duration::from_secs(20);
 
@@ -92,18 +94,20 @@ async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Wo
 #[derive(Debug, Default)]
 struct Rotation {
     announced: Option<(String, Instant)>,
-    is_published: bool,
+    /// Number of checks since the first that found a configuration missing; 0 once none is.
+    missing: u32,
 }
 
 impl Rotation {
     /// Time until the next check.
     fn pause(&self) -> Duration {
-        if self.is_published { BUNDLE_PERIOD } else { MISSING_PERIOD }
+        if (1..=MISSING_CHECKS).contains(&self.missing) { MISSING_PERIOD } else { BUNDLE_PERIOD }
     }
 
     async fn go_on(&mut self, client: &Client, namespace: &str) -> Result<(), secret::SecretError> {
         let authority = secret::rotate(client, namespace, |authority| self.announced_for(authority)).await?;
-        self.is_published = secret::publish(client, &authority.bundle()).await?;
+        let is_published = secret::publish(client, &authority.bundle()).await?;
+        self.missing = if is_published { 0 } else { self.missing.saturating_add(1) };
         let certificate = authority.announced().map(str::to_owned);
         if certificate.as_ref() != self.announced.as_ref().map(|(certificate, _)| certificate) {
             self.announced = certificate.map(|certificate| (certificate, Instant::now()));

@@ -2,8 +2,8 @@
 //! controller, and each refusal asks the API server up to four times.
 //!
 //! A question is asked once for all reviews that wait for its answer. Of the answers only denials are remembered, and
-//! for [`KEPT`] from the moment of the question: for that time at most, a grant by an authorizer other than RBAC is not
-//! noticed. Grants by RBAC come with the watches, each event of which makes all denials forgotten.
+//! for [`KEPT`] from the moment of the question: for that time at most, a grant is not noticed. Grants by RBAC that the
+//! watches have told are noticed at once, since each event makes all denials forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
