@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 use palisade_admission::{PolicyBuilder, PolicyError};
 use palisade_k8s::FieldPath;
@@ -50,8 +51,13 @@ pub(crate) fn load_with_documents(
 
 /// The objects of the policy's files.
 fn read(args: &PolicyArgs, namespace: Option<&str>) -> Result<Vec<Document>, FileError> {
+    objects(&args.policy, namespace)
+}
+
+/// The objects of files, those inside of others too.
+pub(crate) fn objects(paths: &[PathBuf], namespace: Option<&str>) -> Result<Vec<Document>, FileError> {
     let namespace = namespace.unwrap_or(palisade_review::ASSUMED_NAMESPACE);
-    Ok(wrapped::opened(files::read(&args.policy)?, namespace))
+    Ok(wrapped::opened(files::read(paths)?, namespace))
 }
 
 /// Puts roles and bindings that name no namespace into this one, as `kubectl apply -n` does, else into that of the workloads

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use palisade_admission::Policy;
-use palisade_console::{files, terminal};
+use palisade_console::terminal;
 use palisade_k8s::{KernelVersion, manifest, scc, yaml};
 use palisade_policies::{Compiled, EVERYBODY, Mode, Settings, WORKLOADS, compile};
 use palisade_rbac::{Action, User};
@@ -18,7 +18,7 @@ use crate::policy;
 pub(crate) fn run(args: &CompileArgs) -> crate::Outcome {
     let mut builder = policy::load(&arguments(&args.source, args.choices.kernel))?;
     if let Some(paths) = &args.rbac {
-        policy::add_layer(&mut builder, &files::read(paths)?)?;
+        policy::add_layer(&mut builder, &policy::objects(paths, None)?)?;
     }
     let policy = builder.build();
     let settings = settings(&args.choices, &policy);
@@ -105,7 +105,7 @@ fn grants(args: &CompileArgs) -> Result<Vec<Value>, crate::Failure> {
     if let Some(set) = args.source.scc_set.or(default) {
         objects.extend(manifest::read(set.manifest())?.iter().map(manifest::Node::to_json));
     }
-    objects.extend(files::read(paths)?.iter().map(|document| document.node.to_json()));
+    objects.extend(policy::objects(paths, None)?.iter().map(|document| document.node.to_json()));
     objects.retain(|object| {
         let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         version.starts_with("rbac.authorization.k8s.io/")

@@ -10,7 +10,7 @@ use palisade_scc::BuiltinSet;
 
 use crate::args::{DiffArgs, TextOrHtml};
 use crate::exit::Exit;
-use crate::{files, paint, policy};
+use crate::{paint, policy};
 
 pub(crate) fn run(args: &DiffArgs) -> crate::Outcome {
     let (a, b) = (scc(&args.a, args.scc_set)?, scc(&args.b, args.scc_set)?);
@@ -55,7 +55,7 @@ pub(super) fn scc(name: &str, set: BuiltinSet) -> Result<SecurityContextConstrai
     };
     let (path, is_file) = (PathBuf::from(file), is_file(file));
     let mut builder = PolicyBuilder::default();
-    let documents = if is_file { files::read(&[path])? } else { Vec::new() };
+    let documents = if is_file { policy::objects(&[path], None)? } else { Vec::new() };
     if is_file {
         policy::add_layer(&mut builder, &documents)?;
     } else {

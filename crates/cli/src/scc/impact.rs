@@ -7,7 +7,7 @@ use palisade_review::{Move, impact};
 use crate::args::{ImpactArgs, TextOrHtml};
 use crate::exit::Exit;
 use crate::review::{Loaded, Options, Surroundings, assume_namespaces, subjects};
-use crate::{files, paint, policy};
+use crate::{paint, policy};
 
 pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let Loaded { documents, mut around, builder: mut old, mut left_out } = Loaded::of_args(&args.inputs)?;
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ImpactArgs) -> crate::Outcome {
     let subjects = subjects(&documents, &options, &mut left_out)?;
     assume_namespaces(&mut old, &subjects);
     let mut new = old.clone();
-    let mut with = files::read(&args.with)?;
+    let mut with = policy::objects(&args.with, namespace)?;
     policy::put_into(&mut with, namespace);
     policy::add_layer(&mut new, &with)?;
     let before = Surroundings::new(&around).without_scc(!old.has_sccs());

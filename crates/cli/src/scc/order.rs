@@ -6,11 +6,11 @@ use palisade_scc::pod_security::guaranteed_level;
 
 use crate::args::OrderArgs;
 use crate::exit::Exit;
-use crate::{files, policy};
+use crate::policy;
 
 pub(crate) fn run(args: &OrderArgs) -> crate::Outcome {
     let mut builder = policy::load(&args.policy)?;
-    policy::add_layer(&mut builder, &files::read(&args.files)?)?;
+    policy::add_layer(&mut builder, &policy::objects(&args.files, None)?)?;
     let policy = builder.build();
     let mut entries = policy.sccs().entries().peekable();
     let widest = policy.sccs().entries().map(|entry| entry.name().len()).max().unwrap_or(0);
