@@ -32,9 +32,9 @@ pub(crate) fn take_out(files: Vec<PathBuf>) -> Vec<PathBuf> {
     }
     let mut named = Named::default();
     own.iter().for_each(|file| named.read(file));
-    let patches = files.iter().filter(|file| named.patches.contains(&plain(file))).count();
+    let patches = files.iter().filter(|file| named.has_patch(file)).count();
     tell(&own, &named, patches);
-    let is_left = |file: &PathBuf| !is_own(&file) && !named.patches.contains(&plain(file));
+    let is_left = |file: &PathBuf| !is_own(&file) && !named.has_patch(file);
     files.into_iter().filter(is_left).collect()
 }
 
@@ -46,6 +46,12 @@ struct Named {
 }
 
 impl Named {
+    /// Whether a file is a patch and nothing else: a patch of one folder may be a resource of another.
+    fn has_patch(&self, file: &Path) -> bool {
+        let file = plain(file);
+        self.patches.contains(&file) && !self.folders.contains(&file)
+    }
+
     /// A file that cannot be read names nothing; kustomize says why.
     fn read(&mut self, file: &Path) {
         let text = input::read(file).ok().and_then(|bytes| String::from_utf8(bytes).ok());
@@ -106,8 +112,10 @@ mod tests {
     fn patches_are_taken_out() {
         let root = tempfile::tempdir().unwrap();
         let files = [
-            ("base/kustomization.yaml", "resources: [deploy.yaml]\n"),
+            ("base/kustomization.yaml", "resources: [deploy.yaml, both.yaml]\n"),
             ("base/deploy.yaml", "kind: Deployment\n"),
+            ("base/both.yaml", "kind: Deployment\n"),
+            ("other/kustomization.yaml", "patches: [{path: ../base/both.yaml}]\n"),
             (
                 "prod/kustomization.yml",
                 "resources: [../base, scc.yaml]\npatchesStrategicMerge: [./merge.yaml, \"kind: Inline\"]\npatchesJson6902: [{path: ops.yaml}]\n\
@@ -130,7 +138,7 @@ mod tests {
             .collect();
         let left: Vec<PathBuf> = take_out(paths);
         let left: Vec<_> = left.iter().map(|path| path.strip_prefix(root.path()).unwrap()).collect();
-        assert_eq!(left, [Path::new("base/deploy.yaml"), Path::new("prod/scc.yaml")]);
+        assert_eq!(left, ["base/deploy.yaml", "base/both.yaml", "prod/scc.yaml"].map(Path::new));
     }
 
     #[test]
