@@ -17,7 +17,7 @@ use crate::config::{Config, EngineChoice};
 use crate::cri::Cri;
 use crate::cri::message::{ListContainersRequest, ListPodSandboxRequest};
 use crate::denial;
-use crate::engine::{Engine, EngineError, Programs};
+use crate::engine::{self, Engine, EngineError, Programs};
 use crate::env::Facts;
 use crate::event::Recorder;
 use crate::layout::Layout;
@@ -73,21 +73,51 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     private(&config.layout().run())?;
     let mut shutdown = std::pin::pin!(shutdown);
-    let mut engine = tokio::select! {
-        () = shutdown.as_mut() => return Ok(()),
-        engine = start_engine(&config) => engine,
+    let mut first = std::pin::pin!(start_engine(&config));
+    let found = tokio::select! {
+        () = shutdown.as_mut() => {
+            leave_unstarted(&config).await;
+            return Ok(());
+        }
+        found = first.as_mut() => Some(found),
+        () = tokio::time::sleep(AGAIN) => None,
     };
-    loop {
-        let is_missing = engine.is_err();
-        engine = tokio::select! {
-            found = until_started(&config), if is_missing => Ok(found),
-            ended = run_with(&config, &client, engine, shutdown.as_mut()) => return ended,
-        };
+    let (found, first) = match found {
+        Some(found) => (found, None),
+        // An engine with many containers takes minutes after a crash: the node says so meanwhile, and its pods count as alive.
+        None => (Err(EngineError::Start("it is starting still".to_owned())), Some(first)),
+    };
+    let engine = match found {
+        Ok(engine) => engine,
+        Err(why) => tokio::select! {
+            engine = until_started(&config, first) => engine,
+            ended = run_with(&config, &client, Err(why), shutdown.as_mut()) => {
+                leave_unstarted(&config).await;
+                return ended;
+            }
+        },
+    };
+    run_with(&config, &client, Ok(engine), shutdown).await
+}
+
+/// Ends an engine that was started and does not answer yet.
+async fn leave_unstarted(config: &Config) {
+    if let EngineChoice::Start(_) = &config.engine {
+        engine::end_other(config.layout()).await;
     }
 }
 
-/// Waits until an engine starts.
-async fn until_started(config: &Config) -> Source {
+/// Waits until an engine starts: by the first attempt, if it is not over, or by a later one.
+async fn until_started(
+    config: &Config,
+    first: Option<impl Future<Output = Result<Source, EngineError>>>,
+) -> Source {
+    if let Some(first) = first {
+        match first.await {
+            Ok(engine) => return engine,
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
     loop {
         tokio::time::sleep(AGAIN).await;
         match start_engine(config).await {

@@ -91,11 +91,13 @@ async fn connect(server: &ApiServer, pod: Ipv4Addr) -> std::io::Result<TcpStream
         let [_, b, c, d] = pod.octets();
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::new(127, b, c, d), 0).into())?;
-        if let Ok(stream) = socket.connect((host, server.port).into()).await {
-            return Ok(stream);
+        let connected = socket.connect((host, server.port).into()).await;
+        let is_refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+        // A server at `localhost` may listen on ::1 alone; IPv6 has no other loopback addresses for sources.
+        if server.host != "localhost" || !connected.as_ref().is_err_and(is_refused) {
+            return connected;
         }
     }
-    // A server at `localhost` may listen on ::1 alone; IPv6 has no other loopback addresses for sources.
     let host = if server.host == "localhost" { "::1" } else { server.host.as_str() };
     TcpStream::connect((host, server.port)).await
 }
