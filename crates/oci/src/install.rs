@@ -195,7 +195,7 @@ impl Installation {
 
 /// Whether a configuration of containerd defines a runtime.
 fn has_runtime(text: &str) -> bool {
-    text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("runtimes"))
+    text.lines().any(|line| line.trim_start().starts_with('[') && line.contains(".runtimes."))
 }
 
 impl Engine {
