@@ -83,7 +83,9 @@ pub async fn config(options: &Options) -> Result<Config> {
 pub(crate) async fn connection(mut kubeconfig: Kubeconfig, options: &Options) -> Result<Config> {
     override_entries(&mut kubeconfig, options);
     let context = (options.server.is_none() && options.token.is_none()).then(|| options.context.clone());
-    let choice = KubeConfigOptions { context: context.flatten(), ..KubeConfigOptions::default() };
+    let context = context.flatten();
+    kubeconfig::refuse_special(&kubeconfig, context.as_deref())?;
+    let choice = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &choice).await;
     let mut config = config.map_err(|error| Error::Config(Box::new(error)))?;
     if options.impersonate.is_some() {

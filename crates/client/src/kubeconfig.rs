@@ -56,7 +56,6 @@ pub fn read(given: Option<&Path>) -> Result<Option<Kubeconfig>> {
         }
         let wrong = |error| bad(&path, KubeconfigError::Fields(Box::new(error)));
         let next = Kubeconfig::read_from(&path).map_err(wrong)?;
-        refuse_special(&next)?;
         merged = Some(match merged {
             Some(earlier) => earlier.merge(next).map_err(wrong)?,
             None => next,
@@ -65,18 +64,22 @@ pub fn read(given: Option<&Path>) -> Result<Option<Kubeconfig>> {
     Ok(merged)
 }
 
-/// Refuses a kubeconfig that names a pipe or a device in place of a file: reading one may never end.
-fn refuse_special(kubeconfig: &Kubeconfig) -> Result<()> {
-    let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
-    let users = kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
+/// Refuses a context that names a pipe or a device in place of a file: reading one may never end.
+pub(crate) fn refuse_special(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<()> {
+    let context = context.or(kubeconfig.current_context.as_deref());
+    let context = kubeconfig.contexts.iter().find(|named| Some(named.name.as_str()) == context);
+    let Some(context) = context.and_then(|named| named.context.as_ref()) else { return Ok(()) };
+    let clusters = kubeconfig.clusters.iter().filter(|named| named.name == context.cluster);
+    let clusters = clusters.filter_map(|named| named.cluster.as_ref());
+    let users = kubeconfig.auth_infos.iter().filter(|named| Some(&named.name) == context.user.as_ref());
+    let users = users.filter_map(|named| named.auth_info.as_ref());
     let named = clusters.map(|cluster| &cluster.certificate_authority);
     let named =
         named.chain(users.flat_map(|user| [&user.token_file, &user.client_certificate, &user.client_key]));
     for path in named.flatten().map(Path::new) {
-        match input::open(path) {
-            Err(error @ input::InputError::Special(_)) => return Err(bad(path, error)),
-            // What is missing matters only if it is used.
-            _ => {}
+        // What is missing is told by whoever reads it.
+        if let Err(error @ input::InputError::Special(_)) = input::open(path) {
+            return Err(bad(path, error));
         }
     }
     Ok(())
@@ -244,17 +247,21 @@ mod tests {
 
     #[test]
     fn a_device_in_place_of_a_file_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config");
         let rows = [
-            ("users: [{name: u, user: {tokenFile: /dev/zero}}]", true),
-            ("users: [{name: u, user: {client-key: /dev/zero}}]", true),
-            ("clusters: [{name: c, cluster: {certificate-authority: /dev/zero}}]", true),
-            ("users: [{name: u, user: {tokenFile: /nowhere}}]", false),
+            ("", "{tokenFile: /dev/zero}", true),
+            ("", "{client-key: /dev/zero}", true),
+            ("certificate-authority: /dev/zero", "{}", true),
+            ("", "{tokenFile: /nowhere}", false),
         ];
-        for (text, is_refused) in rows {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(read(Some(&path)).is_err(), is_refused, "{text}");
+        for (cluster, user, is_refused) in rows {
+            let text = format!(
+                "{{current-context: c, contexts: [{{name: c, context: {{cluster: s, user: u}}}}], \
+                 clusters: [{{name: s, cluster: {{{cluster}}}}}], \
+                 users: [{{name: u, user: {user}}}, {{name: other, user: {{tokenFile: /dev/zero}}}}]}}"
+            );
+            let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
+            assert_eq!(refuse_special(&kubeconfig, None).is_err(), is_refused, "{text}");
+            assert!(refuse_special(&kubeconfig, Some("none")).is_ok());
         }
     }
 
