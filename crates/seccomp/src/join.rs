@@ -23,7 +23,7 @@ pub enum JoinError {
     Inexpressible(String),
     /// Each condition of one has to be held against each of the other.
     #[error(
-        "the profiles have too many conditional rules of the same syscalls: {0} pairs up to {1}, of {MAX_PAIRS} at most"
+        "the profiles have too many conditional rules for the same syscalls: {0} pairs with {1}, and the maximum is {MAX_PAIRS}"
     )]
     Pairs(usize, &'static str),
     /// See there.
