@@ -100,6 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table of cases")]
     fn texts_have_formats() {
         let (long, longer) = ("a".repeat(64), "a.".repeat(130) + "a");
         // The format, texts that have it, and texts that do not with the number of their mistakes.
