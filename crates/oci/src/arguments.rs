@@ -20,6 +20,8 @@ pub(crate) enum Verb {
     Delete,
     /// `exec`
     Exec,
+    /// `kill`
+    Kill,
     /// One that neither starts nor ends a container, or none at all, as with `--version`.
     Other,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Arguments {
     pub(crate) pid_file: Option<PathBuf>,
     /// The container.
     pub(crate) id: Option<String>,
+    /// `--force` of delete.
+    pub(crate) force: bool,
 }
 
 /// Global options that are followed by a value, and those that are not.
@@ -68,9 +72,8 @@ const CREATE_FLAGS: [&str; 8] =
     ["--no-pivot", "--no-new-keyring", "--no-subreaper", "--detach", "-d", "--keep", "--help", "-?"];
 
 /// Commands that the runtimes have and that bring no new container.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 11] = [
     "state",
-    "kill",
     "list",
     "ps",
     "pause",
@@ -96,6 +99,7 @@ impl Arguments {
             config: None,
             pid_file: None,
             id: None,
+            force: false,
         };
         let mut words = all.iter();
         let mut command = None;
@@ -126,6 +130,7 @@ impl Arguments {
             "start" => Verb::Start,
             "delete" => Verb::Delete,
             "exec" => Verb::Exec,
+            "kill" => Verb::Kill,
             "restore" => {
                 let message = "a restored process brings the filter of its checkpoint, which nobody here has seen: restore is refused";
                 return Err(Error::Arguments(message.to_owned()));
@@ -140,7 +145,11 @@ impl Arguments {
                 Ok(())
             }
             _ => {
-                let id = words.filter(|word| !word.as_bytes().starts_with(b"-")).last();
+                let mut words: Vec<_> = words.collect();
+                self.force = words.iter().any(|word| *word == "--force" || *word == "-f");
+                words.retain(|word| !word.as_bytes().starts_with(b"-"));
+                // A signal may follow the container of `kill`.
+                let id = if self.verb == Verb::Kill { words.first() } else { words.last() };
                 self.id = id.map(|id| id.to_string_lossy().into_owned());
                 Ok(())
             }
@@ -252,13 +261,14 @@ mod tests {
         assert_eq!((conmon.pid_file, conmon.id), (Some("/b/pidfile".into()), Some("abc".into())));
         let shim = parse("--root /run/c --log /b/log.json --log-format json delete --force abc").unwrap();
         assert_eq!((shim.verb, shim.id), (Verb::Delete, Some("abc".into())));
+        let kill = parse("--root r kill --all x 9").unwrap();
+        assert_eq!((kill.verb, kill.id, shim.force, kill.force), (Verb::Kill, Some("x".into()), true, false));
         let exec = parse("exec --process p.json -d --user=0 x sh -c true").unwrap();
         assert_eq!((exec.verb, exec.id), (Verb::Exec, Some("x".into())));
         for (line, verb) in [
             ("--version", Verb::Other),
             ("", Verb::Other),
             ("state x", Verb::Other),
-            ("--root r kill x 9", Verb::Other),
             ("exec --process p.json -d x", Verb::Exec),
             ("start x", Verb::Start),
         ] {

@@ -11,6 +11,9 @@ pub enum Error {
     /// The command line is none of an OCI runtime's.
     #[error("{0}")]
     Arguments(String),
+    /// The runtime has no container of this id. containerd looks for these words.
+    #[error("container {0:?} does not exist")]
+    Lost(String),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {

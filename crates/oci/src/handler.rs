@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use palisade_k8s::KernelVersion;
-use palisade_sys::process::Confinement;
+use palisade_sys::process::{Confinement, Process};
 use rustix::fs::{CWD, FileType, Mode, fchmod, makedev, mknodat, unlink};
 use sha2::{Digest, Sha256};
 
@@ -80,6 +80,10 @@ impl<'a> Handler<'a> {
             }
             Verb::Start => self.start(),
             Verb::Delete => self.delete(),
+            Verb::Kill => {
+                self.refuse_lost()?;
+                self.hand_over()
+            }
             Verb::Exec => {
                 if let Some(login_id) = self.known().ok().flatten().and_then(|container| container.login_id) {
                     set_login_id(login_id)?;
@@ -167,11 +171,32 @@ impl<'a> Handler<'a> {
 
     fn delete(&self) -> Result<u8, Error> {
         hide_unified_cgroups()?;
-        let status = self.wait_for_runtime()?;
-        if let (true, Some(id)) = (status.success(), &self.arguments.id) {
+        let lost = if self.arguments.force { Ok(()) } else { self.refuse_lost() };
+        let status = lost.is_ok().then(|| self.wait_for_runtime()).transpose()?;
+        if let (true, Some(id)) = (status.is_none_or(|status| status.success()), &self.arguments.id) {
             Containers::of(&self.settings.state)?.remove(self.arguments.root.as_deref(), id);
         }
-        Ok(code(status))
+        lost.map(|()| status.map_or(0, code))
+    }
+
+    /// Says that a container does not exist whose state the runtime has lost, as after a crash. crun says that a file cannot be
+    /// opened, which containerd takes for a failure, and tries again for ever.
+    fn refuse_lost(&self) -> Result<(), Error> {
+        let (Some(root), Some(id)) = (&self.arguments.root, &self.arguments.id) else { return Ok(()) };
+        let folder = root.join(id);
+        // The files of crun, and of runc and youki.
+        let has_state = ["status", "state.json"].iter().any(|name| folder.join(name).exists());
+        match has_state || self.is_alive() {
+            true => Ok(()),
+            false => Err(Error::Lost(id.clone())),
+        }
+    }
+
+    /// Whether the first process of the container has not ended.
+    fn is_alive(&self) -> bool {
+        let pid = self.known().ok().flatten().and_then(|container| container.pid());
+        let process = pid.and_then(|pid| Process::open(pid).ok());
+        process.is_some_and(|process| process.is_alive().unwrap_or(true))
     }
 
     /// Starts a process that checks a container which `run` starts in the foreground.

@@ -55,6 +55,36 @@ fn a_process_in_a_container_does_not_come_to_own_the_null_device() {
     assert_eq!(of_ours.count(), 0);
 }
 
+/// As after a crash: an engine that is told so forgets the container, and one that is told of a file tries again for ever.
+#[test]
+fn a_container_whose_state_is_lost_does_not_exist() {
+    use palisade_sys::process::Process;
+    let place = Place::new(json!({}));
+    let (bundle, file) = (place.bundle("b", "sleep 60", |_| {}), place.path("pid"));
+    let id = format!("lost-{}", std::process::id());
+    place.quietly(&["create", "--bundle", str(&bundle), "--pid-file", str(&file), &id]);
+    place.quietly(&["start", &id]);
+    let pid = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    let process = Process::open(pid).unwrap();
+    let (state, aside) = (place.path("crun").join(&id), place.path("aside"));
+    std::fs::rename(&state, &aside).unwrap();
+    let is_lost = |words: &[&str]| {
+        let output = place.run(words);
+        assert!(!output.status.success(), "{words:?}");
+        text(&output).contains("does not exist")
+    };
+    assert!(!is_lost(&["kill", &id, "KILL"]), "its process runs");
+    process.kill().unwrap();
+    while process.is_alive().unwrap() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(is_lost(&["kill", &id, "KILL"]));
+    assert!(is_lost(&["delete", &id]));
+    std::fs::rename(&aside, &state).unwrap();
+    place.quietly(&["delete", "--force", &id]);
+    assert!(!state.exists());
+}
+
 #[test]
 fn a_container_names_no_filter_for_itself() {
     let place = Place::new(json!({}));
