@@ -132,7 +132,12 @@ async fn serve(stream: TcpStream, acceptor: tokio_rustls::TlsAcceptor, node: Arc
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let _ = connection.with_upgrades().await;
+    let connection = connection.with_upgrades();
+    // Others than the API server get a refusal, and no more time.
+    let _ = match is_known {
+        true => connection.await.ok(),
+        false => tokio::time::timeout(HELLO, connection).await.ok().and_then(Result::ok),
+    };
 }
 
 fn plain(code: StatusCode, text: &str) -> Response<Body> {
