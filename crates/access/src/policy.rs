@@ -201,7 +201,8 @@ impl Others {
     }
 }
 
-/// What the memory of a namespace's objects counts against: the user who requested it, or the namespace itself. No two have one name.
+/// The name of the bound that the memory of a namespace's objects counts in: that of the user who requested the namespace, else of
+/// the namespace. A user and a namespace of the same name have different ones.
 pub fn owner(cache: &PolicyCache, namespace: &str) -> Arc<str> {
     let policy = cache.snapshot();
     let requester = policy.namespace(namespace).and_then(Namespace::requester);

@@ -40,7 +40,7 @@ pub(crate) struct Found {
 #[derive(Debug)]
 struct Kept {
     found: Found,
-    /// What their memory counts against.
+    /// The user or namespace whose bound their memory counts in: see [`owner`](crate::policy::owner).
     owner: Arc<str>,
 }
 

@@ -206,7 +206,7 @@ fn near_cluster_role(known: &Known, name: &str) -> String {
     suggestion(name, own, "")
 }
 
-/// The finding that there is no role that a binding names, as far as the input tells.
+/// The finding that the role of a binding is missing in the input.
 fn missing(role: &RoleRef, namespace: &str, known: &Known) -> Option<Finding> {
     let name = &role.name;
     let has_cluster_role = known.cluster_roles.contains_key(name);
@@ -233,7 +233,7 @@ fn missing(role: &RoleRef, namespace: &str, known: &Known) -> Option<Finding> {
     }
 }
 
-/// The finding that there is no such role of any kind, with the name that may be meant.
+/// The finding that the role is missing as a Role and as a ClusterRole, with a similar name if there is one.
 fn absent(role: &RoleRef, known: &Known) -> Finding {
     let RoleRef { kind, name, .. } = role;
     let help = match name.strip_prefix(ROLE_PREFIX) {

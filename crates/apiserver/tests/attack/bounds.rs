@@ -395,7 +395,7 @@ fn referring(name: &str, count: usize) -> Value {
     pod
 }
 
-/// What pods on nodes refer to is kept in memory, so that nodes' rights are known.
+/// References of pods on nodes are kept in memory, where the node authorizer looks them up.
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_refer_to_a_bounded_number_of_secrets() {
     let world = World::new().await;

@@ -20,7 +20,7 @@ const MEMORY: u64 = 256;
 pub(super) struct Two {
     stream: TlsStream<TcpStream>,
     next: u32,
-    /// What was read and is no whole frame.
+    /// Bytes of a frame whose rest has not arrived.
     rest: Vec<u8>,
 }
 

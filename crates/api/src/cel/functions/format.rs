@@ -51,7 +51,7 @@ fn optional(value: Option<Value>) -> Value {
     Value::Opaque(Arc::new(value.map_or_else(OptionalValue::none, OptionalValue::of)))
 }
 
-/// The mistakes of a text, in the words of Kubernetes; nothing if there is no such format.
+/// The mistakes of a text in a named format, as Kubernetes words them; `None` if the format is unknown.
 fn mistakes(format: &str, text: &str) -> Option<Vec<String>> {
     // The beginning of a name may end with a dash, which stands for what follows.
     let (format, text) = match format.strip_suffix("Prefix") {

@@ -1,5 +1,5 @@
 //! Events of `events.k8s.io`: the same objects under other names of their fields, as `pkg/apis/events/v1/conversion.go` has it.
-//! Who writes them this way says more.
+//! A create through this API requires more fields than through the core group.
 
 use palisade_k8s::FieldError;
 use serde_json::Value;
